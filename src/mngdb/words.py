@@ -40,3 +40,11 @@ def harmless_json(text: str) -> str:
 def many(count: int, noun: str) -> str:
     """`1 session`, `2 sessions`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def span(seconds: float) -> str:
+    """A duration in its largest unit, as people say it: 3d, 5h, 12m, 8s."""
+    for size, letter in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{int(seconds // size)}{letter}"
+    return f"{int(max(0, seconds))}s"

@@ -254,14 +254,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [click.style(lines[0], dim=True), *lines[1:]]
 
 
-def span(seconds: float) -> str:
-    """A duration in its largest unit, as people say it: 3d, 5h, 12m, 8s."""
-    for size, letter in ((86_400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{int(seconds // size)}{letter}"
-    return f"{int(max(0, seconds))}s"
-
-
 def size(count: int) -> str:
     """Bytes as people say them."""
     for unit, letters in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")):

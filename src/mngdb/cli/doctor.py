@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mngdb.cli.common import Options, common, in_full, say, say_json, tell
+from mngdb.facts.denied import remedies, told
 from mngdb.words import many, plain
 
 if TYPE_CHECKING:
@@ -48,7 +49,20 @@ def _of_app(options: Options, context: Context, app: str) -> int:
             say(f"{names:<16} {shown}")
             if one.hint:
                 tell(f"  hint: {one.hint}")
+            _past(one)
     return 0 if all(one.problem is None for one in found) else 1
+
+
+def _past(one: Diagnosis) -> None:
+    """Refusals that fail nothing now."""
+    over = [past for past in one.denied if past.over]
+    logins = [past for past in one.denied if past.mild and not past.over]
+    if logins:
+        tell(f"  warning: refused: {told(logins)}: {remedies(logins)}")
+    if over:
+        tell(f"  earlier, before the last change or over an hour ago, it was refused: {told(over)}")
+    if one.unseen:
+        tell(f"note: {one.unseen}")
 
 
 def _together(found: Sequence[Diagnosis]) -> list[tuple[Diagnosis, str]]:
@@ -92,6 +106,8 @@ def _show(answer: Answer, facts: StackFacts) -> None:
         say("\nwarnings:")
         for trouble in answer.watch:
             _watch(trouble)
+    for text in answer.unseen:
+        tell(f"note: {text}")
     for text in answer.unknown:
         tell(f"unknown: {text}")
 

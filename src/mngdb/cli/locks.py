@@ -14,10 +14,9 @@ from mngdb.cli.common import (
     say,
     say_answers,
     shortened,
-    span,
     tell_errors,
 )
-from mngdb.words import many, plain
+from mngdb.words import many, plain, span
 
 if TYPE_CHECKING:
     from mngdb.facts.locks import Node

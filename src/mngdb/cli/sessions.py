@@ -12,11 +12,11 @@ from mngdb.cli.common import (
     say,
     say_json,
     shortened,
-    span,
     table,
     tell,
     tell_errors,
 )
+from mngdb.words import span
 
 if TYPE_CHECKING:
     from mngdb.facts.sessions import Sessions

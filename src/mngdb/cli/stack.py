@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Never, cast
 
 import click
 
-from mngdb.cli.common import F, Options, common, repeatable, say, say_json, span, table, tell
-from mngdb.words import COSTS, many
+from mngdb.cli.common import F, Options, common, repeatable, say, say_json, table, tell
+from mngdb.words import COSTS, many, span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

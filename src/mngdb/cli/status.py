@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import asdict
 
-from mngdb.cli.common import Options, common, say, say_json, size, span, table, tell
+from mngdb.cli.common import Options, common, say, say_json, size, table, tell
 from mngdb.cli.stack import unit_table
+from mngdb.words import span
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.glance import Glance

@@ -37,6 +37,7 @@ from mngdb.spec.engine_info import EngineInfo
 
 if TYPE_CHECKING:
     from mngdb.facts.bloat import Bloated
+    from mngdb.facts.denied import Denied
     from mngdb.facts.indexes import Advice
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
     from mngdb.facts.locks import Backend
@@ -52,6 +53,8 @@ F_co = TypeVar("F_co", covariant=True)
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
 
+#: Gives the last lines of a server's log.
+Lines: TypeAlias = Callable[[], Sequence[str]]
 #: A question to one server, on a session of its engine's.
 Verb: TypeAlias = Callable[[S, DesiredInstance], T]
 
@@ -264,6 +267,21 @@ class Diagnose(Protocol[S_contra]):
     @property
     def locks(self) -> Verb[S_contra, tuple[Backend, ...]] | None:
         """Every session that waits for a lock or that another one waits for."""
+        ...
+
+    @property
+    def rehearse(self) -> Verb[S_contra, Mapping[str, str]] | None:
+        """Apps whose rights are not those of the file, each with what is wrong: asked as the
+        administrator, so that the server notes no refusal. Raises UnobservableError. None:
+        `diagnose` needs no such thing."""
+        ...
+
+    @property
+    def denied(
+        self,
+    ) -> Callable[[S_contra, DesiredInstance, Lines | None], tuple[Denied, ...]] | None:
+        """What the server refused its clients lately, the latest first, without what it refused
+        ourselves. Raises UnobservableError where it does not tell."""
         ...
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from mngdb.facts.denied import Denied
 from mngdb.facts.host import Folder
 from mngdb.facts.locks import Node
 from mngdb.facts.sessions import Sessions
@@ -103,6 +104,10 @@ class Diagnosis(Struct, frozen=True):
     kind: str = ""
     """Of a login that did not succeed: as of ConnectError, `secret` or `unreachable`; empty: it
     did."""
+    denied: tuple[Denied, ...] = ()
+    """What the server refused the app, also what is over."""
+    unseen: str = ""
+    """That the server does not tell that."""
 
     def as_json(self) -> dict[str, object]:
         """As `doctor --json` shows it."""
@@ -111,6 +116,7 @@ class Diagnosis(Struct, frozen=True):
             "app": self.app,
             "problem": self.problem,
             "hint": self.hint,
+            "refused": [one.as_json() for one in self.denied],
         }
 
 
@@ -131,6 +137,8 @@ class Server(Struct, frozen=True):
     sessions: Seen[Sessions] | None = None
     locks: tuple[Node, ...] = ()
     logins: tuple[Diagnosis, ...] = ()
+    denied: Seen[tuple[Denied, ...]] | None = None
+    """What it refused its clients."""
     crashes: tuple[str, ...] | None = None
     """When the agent restarted it since the last `up` (UTC, ISO 8601); None: it is not the agent
     who does."""
@@ -220,6 +228,8 @@ class Answer(Struct, frozen=True):
     wrong: tuple[Explained, ...]
     watch: tuple[Trouble, ...]
     unknown: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
+    """Servers that do not tell what they refused their clients: that is no fault of theirs."""
 
     @property
     def exit_code(self) -> int:
@@ -237,4 +247,5 @@ class Answer(Struct, frozen=True):
             "others": [one.as_json() for one in others if one is not None],
             "watch": [one.as_json() for one in self.watch],
             "unknown": list(self.unknown),
+            "unseen": list(self.unseen),
         }

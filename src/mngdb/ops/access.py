@@ -5,16 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from msgspec.structs import replace
 
-from mngdb.errors import ConnectError, MngdbError, SecretError, UnreachableError, UsageError
+from mngdb.engines.protocol import C, Engine, F, S
+from mngdb.errors import (
+    ConnectError,
+    MngdbError,
+    SecretError,
+    UnobservableError,
+    UnreachableError,
+    UsageError,
+)
+from mngdb.facts.denied import remedies, told
 from mngdb.facts.doctor import Diagnosis
 from mngdb.facts.locks import WAITED
 from mngdb.model import DesiredInstance, ShellCommand
+from mngdb.ops import denied
 from mngdb.ops.context import Context
 from mngdb.secret import app_of
 from mngdb.spec.stack import Instance
@@ -36,34 +46,48 @@ def url(context: Context, instance: str, app: str | None) -> str:
 
 def doctor(context: Context, app: str) -> list[Diagnosis]:
     """Do what the app does, with what `env` gives it, and say what is wrong."""
-    return [_beyond(context, examine(context, one, app), one) for one in context.app(app)]
+    return [_of_app(context, one, app) for one in context.app(app)]
 
 
-def _beyond(context: Context, found: Diagnosis, instance: Instance) -> Diagnosis:
-    """With what the app's own work did not meet, since it touches nothing of the app's: its
-    sessions wait for a lock."""
+def _of_app(context: Context, instance: Instance, app: str) -> Diagnosis:
     engine = context.engine(instance)
-    look = engine.locks
-    if found.problem is not None or look is None:
-        return found
+    wrong = _rehearsed(context, instance, engine).get(app)
+    found = Diagnosis(instance.name, app, wrong) if wrong else examine(context, instance, app)
+    return found if found.problem else _beyond(context, engine, found, instance)
+
+
+def _beyond(
+    context: Context, engine: Engine[S, F, C], found: Diagnosis, instance: Instance
+) -> Diagnosis:
+    """With what the app's own work did not meet, since it touches nothing of the app's: its
+    sessions wait for a lock, the server has refused them something."""
     asked = context.asked(instance, find=False, invent=True)
+    waits: list[float] = []
     try:
         context.secret(instance, "admin")
         with context.reach(instance), engine.connect(context.admin(asked), LOGIN) as session:
-            waits = [
-                one.waiting
-                for one in look(session, asked)
-                if app_of(one.app) == found.app and one.waiting
-            ]
+            if engine.locks is not None:
+                every = engine.locks(session, asked)
+                waits = [
+                    one.waiting for one in every if app_of(one.app) == found.app and one.waiting
+                ]
+            refused = denied.look(context, engine, session, asked)
+    except UnobservableError as error:
+        found, refused = replace(found, unseen=denied.unseen(instance, error)), ()
     except MngdbError:
         return found  # what the app sees itself is all that is known
     longest = max(waits, default=0.0)
-    if longest < WAITED:
+    if longest >= WAITED:
+        text = f"{many(len(waits), 'session')} of {found.app} waiting for a lock for up to "
+        return replace(
+            found, problem=f"{text}{longest:.0f} s", hint="'mngdb locks' shows who holds it"
+        )
+    found = replace(found, denied=tuple(one for one in refused if one.app == found.app))
+    now = [one for one in found.denied if not one.over and not one.mild]
+    if not now:
         return found
-    text = (
-        f"{many(len(waits), 'session')} of {found.app} waiting for a lock for up to {longest:.0f} s"
-    )
-    return Diagnosis(instance.name, found.app, text, "'mngdb locks' shows who holds it")
+    text = f"the login works, but the server refused the app: {told(now)}"
+    return replace(found, problem=text, hint=f"to permit it: {remedies(now)}")
 
 
 def logins(context: Context, instance: Instance) -> tuple[Diagnosis, ...]:
@@ -71,8 +95,25 @@ def logins(context: Context, instance: Instance) -> tuple[Diagnosis, ...]:
     apps = list(instance.grants)
     if not apps:
         return ()
+    wrong = _rehearsed(context, instance, context.engine(instance))
+    found = {app: Diagnosis(instance.name, app, text) for app, text in wrong.items()}
+    others = [app for app in apps if app not in found]
     with context.reach(instance), ThreadPoolExecutor(min(_THREADS, len(apps))) as pool:
-        return tuple(pool.map(partial(examine, context, instance), apps))
+        found |= zip(others, pool.map(partial(examine, context, instance), others), strict=True)
+    return tuple(found[app] for app in apps)
+
+
+def _rehearsed(context: Context, instance: Instance, engine: Engine[S, F, C]) -> Mapping[str, str]:
+    """Apps with wrong rights, as far as the administrator can tell."""
+    if engine.rehearse is None:
+        return {}
+    try:
+        context.secret(instance, "admin")
+        asked = context.asked(instance, find=False, invent=True)
+        with context.reach(instance), engine.connect(context.admin(asked), LOGIN) as session:
+            return engine.rehearse(session, asked)
+    except MngdbError:
+        return {}  # what the apps meet themselves is all that is known
 
 
 def examine(context: Context, instance: Instance, app: str) -> Diagnosis:

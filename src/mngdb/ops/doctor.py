@@ -34,7 +34,7 @@ from mngdb.facts.host import Folder
 from mngdb.facts.locks import chains
 from mngdb.findings import Check, Finding, Seen, see
 from mngdb.model import DesiredInstance
-from mngdb.ops import access, alerts, crashes, status, workers
+from mngdb.ops import access, alerts, crashes, denied, status, workers
 from mngdb.ops.backup import keys
 from mngdb.ops.backup.glance import glance
 from mngdb.ops.backup.restore import has, interrupted
@@ -123,7 +123,7 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
         asked = context.asked(instance, invent=missing, find=False)
         engine, login = context.engine(instance), context.admin(asked)
         with context.reach(instance), engine.connect(login, _PATIENCE) as session:
-            seen = replace(seen, **_inside(engine, session, asked))
+            seen = replace(seen, **_inside(context, engine, session, asked))
     except MngdbError as caught:
         error = caught
         if what is not None and not what.restarted:
@@ -183,7 +183,9 @@ def _disk(context: Context, instance: Instance) -> Folder:
     return outside.disk(instance)
 
 
-def _inside(engine: Engine[S, F, C], session: S, asked: DesiredInstance) -> dict[str, Any]:
+def _inside(
+    context: Context, engine: Engine[S, F, C], session: S, asked: DesiredInstance
+) -> dict[str, Any]:
     """What the server tells on one session."""
     sessions = _see(lambda: engine.sessions(session, asked))
     look = engine.locks
@@ -194,6 +196,7 @@ def _inside(engine: Engine[S, F, C], session: S, asked: DesiredInstance) -> dict
     return {
         "sessions": sessions,
         "locks": chains(waiting or ()),
+        "denied": see(lambda: denied.look(context, engine, session, asked)),
         "findings": tuple(
             one.finding(facts, asked.instance.name, asked.instance.unit) for one in wanted
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from mngdb.checks.doctor import backups
+from mngdb.facts.denied import Denied, quoted, remedies, told
 from mngdb.facts.doctor import Condition, Refusal, Server, StackFacts, Trouble
 from mngdb.facts.locks import WAITED, Node
 from mngdb.facts.sessions import holders
@@ -336,6 +337,23 @@ def _logins(facts: StackFacts) -> Iterator[Trouble]:
                 yield Trouble(cause, text, command, (server.instance,), one.app)
 
 
+def _denied(facts: StackFacts) -> Iterator[Trouble]:
+    """What servers refused their clients. That apps whose own login fails were refused is no news;
+    who guesses passwords, or logs in as nobody of the file, is no trouble of an app."""
+    for server in facts.servers:
+        works = {one.app: one.problem is None for one in server.logins}
+        together: dict[tuple[str, bool], list[Denied]] = {}
+        for one in (server.denied.found if server.denied else None) or ():
+            if not one.over and works.get(one.app, True):
+                together.setdefault((one.app, one.mild), []).append(one)
+        for (app, mild), some in together.items():
+            watch = mild or app not in works
+            text = f"{server.instance} refused {app if app in works else quoted(app)}: {told(some)}"
+            where = (server.instance,)
+            cause = "watch" if watch else "denied"
+            yield Trouble(cause, text, remedies(some), where, app, watch=watch)
+
+
 def _unhealthy(facts: StackFacts) -> Iterator[Trouble]:
     """One that does not answer has a trouble of its own."""
     for server in facts.servers:
@@ -437,6 +455,7 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _memory,
     _checks,
     _logins,
+    _denied,
     _agent,
     backups.lost_secrets,
     backups.unstored,

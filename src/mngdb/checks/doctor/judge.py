@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mngdb.checks.doctor.causes import CONSEQUENCES, FINDERS
 from mngdb.facts.doctor import Answer, Explained, StackFacts, Trouble
@@ -18,7 +18,7 @@ def judge(facts: StackFacts) -> Answer:
             below = [t for t in found if t is not one and _root(t, parents) is one]
             wrong.append(Explained(one, tuple(below)))
     watch = tuple(one for one in found if one.watch and _root(one, parents) is one)
-    return Answer(tuple(wrong), watch, tuple(_unknown(facts)))
+    return Answer(tuple(wrong), watch, tuple(_unknown(facts)), tuple(_unseen(facts)))
 
 
 def _parent(one: Trouble, found: Sequence[Trouble]) -> Trouble | None:
@@ -53,3 +53,13 @@ def _unknown(facts: StackFacts) -> list[str]:
             if finding.verdict == "unknown"
         ]
     return said
+
+
+def _unseen(facts: StackFacts) -> Iterator[str]:
+    """Who does not tell what was refused, once for each reason."""
+    by: dict[str, list[str]] = {}
+    for server in facts.servers:
+        if server.denied is not None and server.denied.missing is not None:
+            by.setdefault(server.denied.missing, []).append(server.instance)
+    for why, names in by.items():
+        yield f"{', '.join(names)}: what it refused its clients is not visible: {why}"

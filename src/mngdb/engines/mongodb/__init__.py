@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mngdb.container import Container
 from mngdb.engines.loading import TURN
 from mngdb.engines.mongodb import access as clients
-from mngdb.engines.protocol import Engine, Scraper
+from mngdb.engines.protocol import Engine, Lines, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
     from mngdb.engines.mongodb.facts import Facts
     from mngdb.facts.bloat import Bloated
+    from mngdb.facts.denied import Denied
     from mngdb.facts.indexes import Advice
     from mngdb.facts.mongodb import MongodbFacts
     from mngdb.facts.mongodb_memory import MongodbMemory
@@ -45,6 +46,7 @@ class MongodbEngine:
     stop_signal: int = signal.SIGTERM  # it steps down, writes a checkpoint and ends
 
     # it has no such thing
+    rehearse = None
     statements = None
     locks = None
     commits = None
@@ -184,6 +186,13 @@ class MongodbEngine:
         from mngdb.engines.mongodb import diagnose
 
         return diagnose.diagnose(access, asked, app)
+
+    def denied(
+        self, session: Session, asked: DesiredInstance, lines: Lines | None
+    ) -> tuple[Denied, ...]:
+        from mngdb.engines.mongodb import denied
+
+        return denied.look(session, asked, lines)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.mongodb import sessions

@@ -16,7 +16,7 @@ from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
-from mngdb.engines.protocol import Commits, Engine, Scraper
+from mngdb.engines.protocol import Commits, Engine, Lines, Scraper
 from mngdb.model import Access, Change, DesiredInstance, Outcome, Program, Programs, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.secret import Secret
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
     from mngdb.engines.postgres.facts import Facts
     from mngdb.facts.bloat import Bloated
+    from mngdb.facts.denied import Denied
     from mngdb.facts.indexes import Advice
     from mngdb.facts.locks import Backend
     from mngdb.facts.postgres import PostgresFacts
@@ -45,6 +46,7 @@ class PostgresEngine:
     stop_signal: int = signal.SIGINT  # "fast": sessions are ended, a checkpoint is written
 
     # it has no such thing
+    rehearse = None
     keys = None
     keys_file = None
     supersede = None
@@ -252,6 +254,13 @@ class PostgresEngine:
         from mngdb.engines.postgres import diagnose
 
         return diagnose.diagnose(access, asked, app)
+
+    def denied(
+        self, session: Session, asked: DesiredInstance, lines: Lines | None
+    ) -> tuple[Denied, ...]:
+        from mngdb.engines.postgres import denied
+
+        return denied.look(session, asked, lines)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.postgres import sessions

@@ -27,7 +27,8 @@ from mngdb.errors import ConnectError, OvertakenError, StepError, UnobservableEr
 from mngdb.model import Access
 from mngdb.secret import Secret
 
-_NAME = "mngdb"
+#: What our sessions are called on the server.
+NAME = "mngdb"
 #: The first libpq that has require_auth.
 _LIBPQ = 160000
 #: Seconds to find out who listens.
@@ -329,7 +330,7 @@ def as_app(access: Access, timeout: float, database: str) -> Iterator[Connection
 
 @contextmanager
 def replication(
-    access: Access, timeout: float, name: str = _NAME
+    access: Access, timeout: float, name: str = NAME
 ) -> Iterator[psycopg.pq.abc.PGconn]:
     """A connection that speaks the replication protocol, physically; `name` is what the server
     knows it by. Raises ConnectError."""
@@ -397,7 +398,7 @@ def _connect(
             "install psycopg[binary], which includes its own libpq, or libpq 16 or later",
         )
     host, port = access.socket or access.host, access.port
-    named = {"application_name": _NAME, "options": options}
+    named = {"application_name": NAME, "options": options}
     more: dict[str, Any] = {**tls, **proof(access), **named, **special}
     if access.socket is not None and access.tls:
         # libpq does not encrypt over a unix socket; it verifies `host`, and calls `hostaddr`

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mngdb.container import Container
-    from mngdb.engines.protocol import Engine, Scraper
+    from mngdb.engines.protocol import Engine, Lines, Scraper
     from mngdb.engines.redis.client import Session
     from mngdb.engines.redis.facts import Facts
+    from mngdb.facts.denied import Denied
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
     from mngdb.facts.redis import RedisFacts
     from mngdb.facts.redis_memory import RedisMemory
@@ -256,6 +257,18 @@ class RedisEngine:
         from mngdb.engines.redis import diagnose
 
         return diagnose.diagnose(access, asked, app)
+
+    def rehearse(self, session: Session, asked: DesiredInstance) -> Mapping[str, str]:
+        from mngdb.engines.redis import diagnose
+
+        return diagnose.rehearse(session, asked)
+
+    def denied(
+        self, session: Session, asked: DesiredInstance, lines: Lines | None
+    ) -> tuple[Denied, ...]:
+        from mngdb.engines.redis import denied
+
+        return denied.look(session, asked)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.redis import sessions

@@ -1,4 +1,4 @@
-"""What is wrong with an app's login, tried as the app itself, in one sentence.
+"""What is wrong with an app's login, in one sentence: its rights by a dry run, its work as the app.
 
 Nothing is changed: the write that is tried (SETRANGE with an empty value) never writes.
 """
@@ -9,7 +9,7 @@ import secrets
 from fnmatch import fnmatchcase
 
 from mngdb.engines.redis.client import RefusedError, Session, connect
-from mngdb.engines.redis.look import parse_info
+from mngdb.engines.redis.look import parse_info, told
 from mngdb.errors import ConnectError
 from mngdb.facts.redis_memory import Beside, beside_keys
 from mngdb.model import Access, DesiredInstance
@@ -24,70 +24,82 @@ _FORBIDDEN = (
 _AGAIN = "`mngdb up` sets the login's rights"
 
 
+def rehearse(session: Session, asked: DesiredInstance) -> dict[str, str]:
+    """Apps to what they cannot do that they should, or could do that they should not: by a dry run,
+    since a refusal would stand in the server's list of them. Raises UnobservableError."""
+    tries = [
+        (app, wanted, command)
+        for app, grant in asked.instance.granted(RedisGrant).items()
+        for wanted, commands in ((True, [*_work(grant), *_listens(grant)]), (False, _excess(grant)))
+        for command in commands
+    ]
+    answers = session.ask_all([["ACL", "DRYRUN", app, *command] for app, _, command in tries])
+    found: dict[str, str] = {}
+    for (app, wanted, command), answer in zip(tries, answers, strict=True):
+        if isinstance(answer, RefusedError) and answer.code == "ERR" and "not found" in str(answer):
+            continue  # its login tells that there is no such user
+        allowed = told(answer, "ACL DRYRUN") == "OK"
+        if wanted and not allowed:
+            found.setdefault(app, _refused(app, command, str(answer)))
+        elif allowed and not wanted:
+            found.setdefault(app, f"{app!r} may {' '.join(command)} but should not; {_AGAIN}")
+    return found
+
+
 def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
     """One sentence, or None when all is well. Raises ConnectError when no login succeeds,
     or when the server takes no writes (kinds `disk` and `memory`)."""
     grant = asked.instance.granted(RedisGrant)[app]
+    tries = _work(grant)
     with connect(access) as session:
-        return (
-            _missing(session, access.user, grant)
-            or _excess(session, access.user, grant)
-            or _channels(session, access.user, grant)
-        )
-
-
-def _missing(session: Session, user: str, grant: RedisGrant) -> str | None:
-    """What the app cannot do that it should."""
-    readonly = grant.access == "readonly"
-    for pattern in grant.keys:
-        key = _example(pattern)
-        tries = [["PING"], ["EXISTS", key]]
-        if not readonly:
-            tries.append(["SETRANGE", key, "0", ""])
         for command, answer in zip(tries, session.ask_all(tries), strict=True):
             if not isinstance(answer, RefusedError):
                 continue
             _raise_if_no_writes(session, answer)
-            name = command[0].lower()
-            if answer.code == "NOPERM" and f"-{name}" not in grant.commands:
-                what = "the key" if "access" in answer.message else "the command"
-                subject = repr(pattern) if what == "the key" else command[0]
-                return (
-                    f"the server's ACL refuses {user!r} {what} {subject} "
-                    f"({command[0]} on {key!r}); {_AGAIN}"
-                )
+            if answer.code == "NOPERM":
+                return _refused(access.user, command, answer.message)
             if answer.code == "READONLY":
                 return "the server is a read-only replica; connect to its primary"
     return None
 
 
-def _excess(session: Session, user: str, grant: RedisGrant) -> str | None:
-    """What the app can do that it should not."""
+def _work(grant: RedisGrant) -> list[list[str]]:
+    """What the app can do, unless the file takes the command from it."""
+    tries = [["PING"]]
+    for key in map(_example, grant.keys):
+        tries.append(["EXISTS", key])
+        if grant.access == "readwrite":
+            tries.append(["SETRANGE", key, "0", ""])
+    return [one for one in tries if f"-{one[0].lower()}" not in grant.commands]
+
+
+def _listens(grant: RedisGrant) -> list[list[str]]:
+    """How the app subscribes to its channels."""
+    if "-subscribe" in grant.commands:
+        return []
+    channels = grant.keys if grant.channels is None else grant.channels
+    return [["SUBSCRIBE", _example(pattern)] for pattern in channels]
+
+
+def _excess(grant: RedisGrant) -> list[list[str]]:
+    """What the app must not be able to do."""
     tries = [list(c) for name, c in _FORBIDDEN if not _named(name, grant)]
     foreign = f"mngdb-not-yours-{secrets.token_hex(8)}"
     if not any(fnmatchcase(foreign, pattern) for pattern in grant.keys):
         tries.append(["EXISTS", foreign])
     if grant.access == "readonly" and not _named("setrange", grant):
         tries.append(["SETRANGE", _example(grant.keys[0]), "0", ""])
-    for command, answer in zip(tries, session.ask_all(tries), strict=True):
-        if not (isinstance(answer, RefusedError) and answer.code == "NOPERM"):
-            return f"{user!r} may {' '.join(command).strip()} but should not; {_AGAIN}"
-    return None
+    return tries
 
 
-def _channels(session: Session, user: str, grant: RedisGrant) -> str | None:
-    if "-subscribe" in grant.commands:
-        return None
-    for pattern in grant.keys if grant.channels is None else grant.channels:
-        channel = _example(pattern)
-        try:
-            session.ask("SUBSCRIBE", channel)
-        except RefusedError as error:
-            if error.code == "NOPERM":
-                return f"the server's ACL refuses {user!r} the channel {pattern!r}; {_AGAIN}"
-            raise
-        session.ask("UNSUBSCRIBE", channel)
-    return None
+def _refused(user: str, command: list[str], said: str) -> str:
+    """The sentence about a refusal in Redis' words."""
+    name = command[0]
+    if "channel" in said:
+        return f"the server's ACL refuses {user!r} the channel {command[1]!r}; {_AGAIN}"
+    if "access" in said:
+        return f"the server's ACL refuses {user!r} the key of {name} {command[1]!r}; {_AGAIN}"
+    return f"the server's ACL refuses {user!r} the command {name}; {_AGAIN}"
 
 
 def _named(command: str, grant: RedisGrant) -> bool:

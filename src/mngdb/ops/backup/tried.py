@@ -77,7 +77,10 @@ class Tried(ABC):
         """Each app to what it cannot do there; None: it can do its work."""
         found: dict[str, str | None] = {}
         with Phase(self.phases, "logins"):
-            for app in self.instance.grants:
+            if self.engine.rehearse is not None:
+                with self.session(asked) as session:
+                    found |= self.engine.rehearse(session, asked)
+            for app in self.instance.grants.keys() - found.keys():
                 access = self.engine.login(asked, self.admin(asked), app)
                 try:
                     found[app] = self.engine.diagnose(access, asked, app)

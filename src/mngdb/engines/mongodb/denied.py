@@ -1,0 +1,145 @@
+"""What MongoDB refused its clients, from its log, and which line of the file would permit it.
+
+The log quotes commands with their values: of them, nothing but the command's name, its database
+and its collection is told. Who it was stands in another line of the same connection.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mngdb.engines.mongodb import sessions
+from mngdb.engines.mongodb.client import NAME, Session
+from mngdb.engines.protocol import Lines
+from mngdb.errors import UnobservableError
+from mngdb.facts.denied import OLD_CLIENT, Denied, quoted
+from mngdb.model import DesiredInstance
+from mngdb.secret import app_of
+from mngdb.spec.mongodb import MongodbGrant
+
+#: Ids of lines: the program and the login of a connection, and what it was refused.
+_PROGRAM, _IN, _OUT, _DENIED = 51800, {20250, 5286306}, {20249, 5286307}, 20436
+_COMMAND = re.compile(r'not authorized on (\S+) to execute command \{ (\w+): (?:"([^"]*)")?')
+_WRITES = {
+    *("insert", "update", "delete", "findAndModify", "create", "createIndexes", "drop"),
+    *("dropIndexes", "collMod", "renameCollection"),
+}
+#: Stands for a login whose connection began before the lines that were read.
+_UNKNOWN = "conn"
+
+
+class _Refusal(Struct, frozen=True):
+    """What a connection was refused; no command: to log in."""
+
+    login: str
+    at: float
+    database: str = ""
+    command: str = ""
+    collection: str = ""
+
+    @property
+    def what(self) -> str:
+        """What was refused."""
+        if not self.command:
+            return "a login"
+        place = f"{self.database}.{self.collection}" if self.collection else self.database
+        return f"{self.command} on {quoted(place)}"
+
+
+def look(session: Session, asked: DesiredInstance, lines: Lines | None) -> tuple[Denied, ...]:
+    """Refusals, the latest first. Raises UnobservableError where there is no log to be had."""
+    if lines is None:
+        raise UnobservableError("its log is not on this machine")
+    by: dict[tuple[str, str], list[_Refusal]] = defaultdict(list)
+    refusals = _refusals(lines())
+    if any(one.login.startswith(_UNKNOWN) for one in refusals):
+        refusals = _named(session, refusals)
+    for one in refusals:
+        by[one.login, one.what].append(one)
+    now, grants = time.time(), asked.instance.granted(MongodbGrant)
+    found = [
+        Denied(
+            login,
+            what,
+            _remedy(grants, asked.instance.name, same[-1]),
+            len(same),
+            max(0.0, now - same[-1].at),
+            mild=not same[-1].command,
+        )
+        for (login, what), same in by.items()
+    ]
+    return tuple(sorted(found, key=lambda one: one.age))
+
+
+def _refusals(lines: Iterable[str]) -> list[_Refusal]:
+    """A driver may try a login twice on one connection: that counts once."""
+    programs, logins, failed = dict[str, str](), dict[str, str](), set[tuple[str, str]]()
+    found = []
+    for line in lines:
+        if '"c":"ACCESS"' not in line and f'"id":{_PROGRAM}' not in line:
+            continue
+        try:
+            said = json.loads(line)
+            number, connection, attr = int(said["id"]), str(said["ctx"]), said["attr"]
+            if number == _PROGRAM:
+                programs[connection] = str(attr["doc"].get("application", {}).get("name", ""))
+                logins.pop(connection, None)
+            elif number in _IN:
+                logins[connection] = _login(attr)
+            elif programs.get(connection) == NAME:
+                continue  # ourselves
+            elif number in _OUT and (connection, _login(attr)) not in failed:
+                failed.add((connection, _login(attr)))
+                found.append(_Refusal(_login(attr), _moment(said)))
+            elif number == _DENIED:
+                parts = _COMMAND.match(attr["error"]["errmsg"])
+                if parts is not None:
+                    login = logins.get(connection, connection)
+                    where = parts[1], parts[2], parts[3] or ""
+                    found.append(_Refusal(login, _moment(said), *where))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            continue  # cut off, or another version's
+    return found
+
+
+def _named(session: Session, refusals: Iterable[_Refusal]) -> list[_Refusal]:
+    """With the logins of connections that are still open. Raises UnobservableError."""
+    logins = {f"{_UNKNOWN}{one.id}": one.app for one in sessions.look(session).sessions}
+    return [replace(one, login=logins.get(one.login, one.login)) for one in refusals]
+
+
+def _login(attr: Mapping[str, str]) -> str:
+    return str(attr["principalName"] if "principalName" in attr else attr["user"])
+
+
+def _moment(said: Mapping[str, Mapping[str, str]]) -> float:
+    return datetime.fromisoformat(said["t"]["$date"]).timestamp()
+
+
+def _remedy(grants: Mapping[str, MongodbGrant], instance: str, one: _Refusal) -> str:
+    """The line of the file that would permit it."""
+    app = app_of(one.login)
+    grant = grants.get(app)
+    if grant is None:
+        gone = one.login.startswith(_UNKNOWN)
+        return (
+            "its connection is closed, so its app is unknown"
+            if gone
+            else "the file has no such app"
+        )
+    if not one.command:
+        return OLD_CLIENT.format(app=app)
+    place = f"apps.{app}.{instance}"
+    if one.database != grant.database and one.database not in {"admin", "config", "local"}:
+        return f"{place}.database: {one.database}, in place of {grant.database}"
+    if one.database == grant.database and grant.access == "readonly" and one.command in _WRITES:
+        return f"{place}.access: readwrite"
+    return f"no line of the file permits {one.what}"

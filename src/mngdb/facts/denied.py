@@ -1,0 +1,75 @@
+"""What a server refused its clients, as it tells itself: in a list, in its log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from mngdb.secret import app_of
+from mngdb.words import many, plain, span
+
+#: Seconds after which a refusal is history: the client may have been mended since.
+RECENT = 3600.0
+#: What helps an app whose login does not succeed while the vault's password is right.
+OLD_CLIENT = "its client has another password than the vault: give it what 'mngdb env {app}' prints"
+#: Refusals that a sentence has room for.
+_SHOWN = 5
+#: Characters of a name of the client's choosing.
+_WIDE = 80
+
+
+class Denied(Struct, frozen=True):
+    """Refusals of the same thing. It has names, never the values of a statement."""
+
+    login: str
+    what: str
+    """What was refused: `PSUBSCRIBE on the channel 'jobs:*'`."""
+    remedy: str
+    """The line of the file that would permit it, or why none would."""
+    times: int
+    age: float
+    """Seconds since the last time."""
+    mild: bool = False
+    """Whether the app's rights are not the cause: a login with another password, a session that
+    was idle for too long."""
+    over: bool = False
+    """Whether it is no longer of concern: it is old, or the app's rights have changed since."""
+
+    @property
+    def app(self) -> str:
+        """The app whose login it is, where it is one's."""
+        return app_of(self.login)
+
+    def as_json(self) -> dict[str, Any]:
+        """As `doctor --json` shows it."""
+        return {
+            "login": self.login,
+            "what": self.what,
+            "remedy": self.remedy,
+            "times": self.times,
+            "age": round(self.age, 1),
+            "over": self.over,
+        }
+
+
+def quoted(name: str) -> str:
+    """A name that a client chose, for a sentence."""
+    name = plain(name)
+    return f"'{name[:_WIDE]}{'…' * (len(name) > _WIDE)}'"
+
+
+def told(denied: Sequence[Denied]) -> str:
+    """Refusals in one sentence."""
+    parts = [
+        f"{one.what} ({many(one.times, 'time')}, last {span(one.age)} ago)"
+        for one in denied[:_SHOWN]
+    ]
+    more = len(denied) - _SHOWN
+    return "; ".join([*parts, *([f"and {more} more"] if more > 0 else [])])
+
+
+def remedies(denied: Iterable[Denied]) -> str:
+    """What would permit them, each once."""
+    return "; ".join(dict.fromkeys(one.remedy for one in denied))

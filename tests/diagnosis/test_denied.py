@@ -1,0 +1,160 @@
+"""What servers refused their clients, told by the doctor with the line of the file that permits
+it; the doctor himself leaves no refusal behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymongo.errors
+import pytest
+import redis
+
+from tests.conftest import Cli
+from tests.live.clients import brought_up, mongo_as, redis_as, set_secret, url
+
+pytestmark = pytest.mark.live
+
+FILE = """
+postgres: {port: PORT1, memory: 64mb}
+redis: {port: PORT2}
+mongodb: {port: PORT3}
+apps:
+  shop: {postgres: shop, redis: "shop:*", mongodb: shop}
+  report: {postgres: {database: shop, access: readonly}, redis: {keys: "shop:*", access: readonly}}
+"""
+stack = brought_up(FILE)
+#: Stands in statements and documents, and must not be told.
+VALUE = "4111111111111111"
+
+
+@contextlib.contextmanager
+def refused(kind: type[Exception]) -> Iterator[None]:
+    with pytest.raises(kind):
+        yield
+
+
+def refusals(cli: Cli) -> list[str]:
+    """Every refusal that the servers have noted."""
+    with redis_as(cli) as admin:
+        found = [str(one) for one in admin.acl_log()]
+    for name in ("postgres", "mongodb"):
+        lines = cli.ok("logs", name, "-n", "10000").splitlines()
+        words = ("permission denied", "authentication failed", "no pg_hba", "Unauthorized")
+        found += [one for one in lines if any(word in one for word in words)]
+    return found
+
+
+def examined(cli: Cli, app: str, code: int) -> dict[str, Any]:
+    """What the doctor says of an app, by instance; no value is among it."""
+    done = cli.run("--json", "doctor", app)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert VALUE not in done.stdout
+    return {one["instance"]: one for one in json.loads(done.stdout)["instances"]}
+
+
+def test_the_doctor_and_check_leave_no_refusal_behind(stack: Cli) -> None:
+    assert (before := refusals(stack)) == []
+    stack.ok("doctor")
+    stack.ok("doctor", "shop")
+    stack.ok("doctor", "report")
+    stack.run("check", "--only", "*.app-useful")
+    assert refusals(stack) == before
+
+
+def test_refusals_are_told_with_the_line_that_permits_them(stack: Cli) -> None:
+    with redis_as(stack, "shop") as client:
+        for _ in range(3):
+            with refused(redis.exceptions.NoPermissionError):
+                client.set("bull:mail:1", VALUE)
+        with refused(redis.exceptions.NoPermissionError):
+            client.publish("jobs", VALUE)
+        with refused(redis.exceptions.NoPermissionError):
+            client.config_get("port")
+        with refused(redis.exceptions.NoPermissionError):
+            client.flushall()
+    with redis_as(stack, "report") as client, refused(redis.exceptions.NoPermissionError):
+        client.set("shop:1", VALUE)
+    with psycopg.connect(url(stack, "postgres", "shop"), autocommit=True) as pg:
+        pg.execute("CREATE TABLE card (number text)")
+        with refused(psycopg.errors.InsufficientPrivilege):
+            pg.execute(f"SELECT * FROM pg_authid WHERE rolname = '{VALUE}'")
+        with refused(psycopg.errors.FeatureNotSupported):
+            pg.execute("CREATE EXTENSION nowhere")
+    with (
+        psycopg.connect(url(stack, "postgres", "report"), autocommit=True) as pg,
+        refused(psycopg.errors.InsufficientPrivilege),
+    ):
+        pg.execute(f"INSERT INTO card VALUES ('{VALUE}')")
+    with mongo_as(stack, "shop") as client, refused(pymongo.errors.OperationFailure):
+        client.other.cards.insert_one({"number": VALUE})
+
+    shop = examined(stack, "shop", 1)
+    said = shop["redis"]["problem"]
+    assert "SET on the key 'bull:mail:1' (3 times, last " in said
+    hint = shop["redis"]["hint"]
+    assert 'apps.shop.redis.keys: ["shop:*", "bull:*"]' in hint
+    assert 'apps.shop.redis.channels: ["shop:*", "jobs"]' in hint
+    assert 'apps.shop.redis.commands: ["+config|get"]' in hint
+    assert "no line of the file permits 'flushall'" in hint
+    assert "SELECT on the table 'pg_authid' (42501)" in shop["postgres"]["problem"]
+    assert 'apps.shop.postgres.extensions: ["nowhere"]' in shop["postgres"]["hint"]
+    assert "insert on 'other.cards'" in shop["mongodb"]["problem"]
+    assert "apps.shop.mongodb.database: other" in shop["mongodb"]["hint"]
+
+    report = examined(stack, "report", 1)
+    assert "apps.report.redis.access: readwrite" in report["redis"]["hint"]
+    assert "INSERT on the table 'card' (42501)" in report["postgres"]["problem"]
+    assert "apps.report.postgres.access: readwrite" in report["postgres"]["hint"]
+
+    whole = json.loads(stack.run("--json", "doctor").stdout)
+    wrong = [whole["cause"], *whole["others"]]
+    assert {(one["cause"], one["app"]) for one in wrong} == {
+        ("denied", "shop"),
+        ("denied", "report"),
+    }
+
+
+def test_a_login_with_an_old_password_is_told_and_fails_nothing(stack: Cli) -> None:
+    address = url(stack, "redis", "report").partition("@")[2]
+    old = redis.Redis.from_url(f"redis://report:an-old-one@{address}")
+    with old as client, refused(redis.exceptions.AuthenticationError):
+        client.ping()
+    found = stack.run("doctor", "report").stderr
+    assert "refused: a login (" in found
+    assert "'mngdb env report'" in found
+    watch = json.loads(stack.run("--json", "doctor").stdout)["watch"]
+    assert ["redis"] in [one["instances"] for one in watch if one["app"] == "report"]
+
+
+def test_the_line_that_was_told_mends_it(stack: Cli) -> None:
+    text = (stack.folder / "mngdb.yaml").read_text()
+    line = 'redis: {keys: ["shop:*", "bull:*"], channels: ["shop:*", "jobs"]}'
+    stack.write(text.replace('redis: "shop:*"', line, 1))
+    time.sleep(0.1)  # what was refused is older than the change
+    stack.ok("up")
+    with redis_as(stack, "shop") as client:
+        client.set("bull:mail:1", "x")
+        client.publish("jobs", "x")
+    shop = examined(stack, "shop", 1)
+    assert shop["redis"]["problem"] is None
+    assert {one["over"] for one in shop["redis"]["refused"]} == {True}
+    assert "earlier" in stack.run("doctor", "shop").stderr
+
+
+def test_of_a_server_of_others_the_log_is_not_seen(stack: Cli, tmp_path: Path) -> None:
+    theirs = Cli(tmp_path, _ports=stack._ports)
+    admin = url(stack, "postgres").split("@")
+    theirs.write(f"""
+name: theirs
+postgres: {{target: {{external: {{url: "postgresql://postgres@{admin[1]}"}}}}}}
+""")
+    set_secret(theirs, "postgres_admin", admin[0].rpartition(":")[2])
+    done = theirs.run("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr.count("what it refused its clients is not visible") == 1

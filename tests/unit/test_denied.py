@@ -1,0 +1,115 @@
+"""What is read in the servers' logs of refusals: names, and no values."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+from mngdb.engines.mongodb import denied as mongodb
+from mngdb.engines.postgres import denied as postgres
+from mngdb.facts.denied import Denied
+from mngdb.model import DesiredInstance
+from mngdb.spec.mongodb import MongodbGrant
+from mngdb.spec.postgres import PostgresGrant
+
+AT = "2026-11-30 05:30:44.554 KST [7]"
+
+
+def asked(name: str, **grants: object) -> DesiredInstance:
+    instance = SimpleNamespace(name=name, granted=lambda _: grants)
+    return cast("DesiredInstance", SimpleNamespace(instance=instance))
+
+
+def of_postgres(*lines: str) -> dict[str, Denied]:
+    grants = {
+        "shop": PostgresGrant(database="shop"),
+        "report": PostgresGrant(database="shop", access="readonly"),
+        "batch": PostgresGrant(database="lone", access="readwrite"),
+    }
+    session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul",)])
+    written = [f"{AT} {line}" for line in lines]
+    found = postgres.look(session, asked("postgres", **grants), lambda: written)
+    return {one.what: one for one in found}
+
+
+def test_the_statement_gives_its_first_word_alone() -> None:
+    found = of_postgres(
+        "shop@shop app 1 ERROR:  permission denied for table pg_authid",
+        "shop@shop app 1 STATEMENT:  select 'secret' from pg_authid",
+        "report.2@shop app ERROR:  permission denied for table t",
+        "report.2@shop app STATEMENT:  secret-word that is no statement",
+    )
+    assert list(found) == [
+        "SELECT on the table 'pg_authid' (42501)",
+        "access on the table 't' (42501)",
+    ]
+    assert [one.app for one in found.values()] == ["shop", "report"]
+    assert "secret" not in str(found)
+
+
+def test_what_apps_raise_themselves_and_our_own_is_left_out() -> None:
+    assert not of_postgres(
+        "shop@shop app ERROR:  permission denied for the card 4111",
+        "shop@shop app ERROR:  relation does not exist",
+        "shop@shop mngdb ERROR:  permission denied for table t",
+        'shop@shop app ERROR:  password authentication failed for user "shop"',
+        "a line of several",
+        "",
+    )
+
+
+def test_the_line_of_the_file() -> None:
+    found = of_postgres(
+        "batch@lone app ERROR:  must be owner of table t",
+        "report@shop app ERROR:  permission denied for schema public",
+        "report@shop app STATEMENT:  CREATE TABLE t ()",
+        'batch@shop [unknown] FATAL:  permission denied for database "shop"',
+        'shop@shop app ERROR:  permission denied to create extension "a"',
+        'shop@shop app ERROR:  extension "b" is not available',
+    )
+    remedies = [one.remedy for one in found.values()]
+    assert remedies[0] == "apps.batch.postgres.access: owner"
+    assert remedies[1] == "shop owns the database and has to do it, or grant it"
+    assert remedies[2] == "apps.batch.postgres.database: shop, in place of lone"
+    assert {one.split(", of")[0] for one in remedies[3:]} == {
+        'apps.shop.postgres.extensions: ["a", "b"]'
+    }
+
+
+def test_a_session_that_was_idle_for_too_long_is_told_as_a_warning() -> None:
+    line = "shop@shop app FATAL:  terminating connection due to idle-in-transaction timeout"
+    (one,) = of_postgres(line).values()
+    assert one.mild
+    assert one.remedy.startswith("apps.shop.postgres.idle_in_transaction_timeout: ")
+
+
+def mongo(number: int, connection: str, **attr: Any) -> str:
+    when = {"$date": "2026-11-30T05:31:18.202+00:00"}
+    return json.dumps(
+        {"t": when, "c": "ACCESS", "id": number, "ctx": connection, "attr": attr},
+        separators=(",", ":"),
+    )
+
+
+def test_mongodb_tells_the_command_and_its_collection() -> None:
+    error = 'not authorized on other to execute command { find: "c", filter: { name: "secret" } }'
+    lines = [
+        mongo(51800, "conn1", doc={"application": {"name": "mngdb"}}),
+        mongo(5286306, "conn1", user="shop"),
+        mongo(20436, "conn1", error={"errmsg": error}),
+        mongo(20250, "conn2", principalName="shop"),
+        mongo(20436, "conn2", error={"errmsg": error}),
+        mongo(20436, "conn2", error={"errmsg": error}),
+        mongo(20249, "conn3", principalName="shop", speculative=True),
+        mongo(20249, "conn3", principalName="shop", speculative=False),
+        '{"c":"ACCESS", cut off',
+    ]
+    grants = asked("mongodb", shop=MongodbGrant(database="shop"))
+    found = mongodb.look(cast("Any", None), grants, lambda: lines)
+    assert [(one.login, one.what, one.times, one.mild) for one in found] == [
+        ("shop", "find on 'other.c'", 2, False),
+        ("shop", "a login", 1, True),
+    ]
+    assert found[0].remedy == "apps.shop.mongodb.database: other, in place of shop"
+    assert "secret" not in str(found)
