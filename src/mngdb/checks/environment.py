@@ -175,10 +175,15 @@ def _bounded(variable: str, option: str, low: int, high: int) -> Callable[[EnvFa
 
 
 def _login(facts: EnvFacts) -> Judgement:
+    every = (one for needed in facts.needed.values() for one in needed.items())
+    nameless = {n for n, s in every if uris.is_uri(s.reveal()) and not uris.read(s.reveal()).user}
     users = {
         **{n: s.reveal() for n, s in facts.variables.items() if re.search(r"_USER(?:NAME)?$", n)},
-        # without a name Redis logs in as default
-        **{n: uri.user or "default" * (uri.engine == "redis") for n, uri in _uris(facts)},
+        # without a name Redis logs in as default, which is an app's where the file says so
+        **{
+            n: uri.user or "default" * (uri.engine == "redis" and n not in nameless)
+            for n, uri in _uris(facts)
+        },
     }
     owned = facts.needed.keys()  # an app may be called admin
     bad = [n for n, user in users.items() if user.lower() in _ADMINS and user not in owned]

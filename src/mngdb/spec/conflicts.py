@@ -15,6 +15,7 @@ from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
 from mngdb.spec.file import StackFile
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.problems import Problem
+from mngdb.spec.redis import RedisGrant
 from mngdb.spec.source import Trail
 from mngdb.spec.stack import Stack
 from mngdb.spec.target import Target
@@ -46,6 +47,7 @@ def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
             at = ("target", "compose", "publish", name)
             problems.append((at, f"no instance named {name!r}", None))
     problems += _owners(grants)
+    problems += _defaults(parsed, specs, grants)
     problems += _cases(specs, grants)
     problems += _pages(parsed, specs)
     problems += _named(parsed, grants)
@@ -218,6 +220,27 @@ def _owners(grants: Grants) -> Iterator[Problem]:
                 text = f"{first} and {app} both own the database {database!r} of {name}"
                 hint = f"give {app} 'access: readwrite' or its own database"
                 yield ("apps", app, name), text, hint
+
+
+def _defaults(parsed: StackFile, specs: Specs, grants: Grants) -> Iterator[Problem]:
+    """The user `default` of a Redis server is one app's at the most, and decides what is loaded."""
+    for name, spec in specs.items():
+        apps = [(app, one) for app, rights in grants.items() if (one := rights.get(name))]
+        found = [app for app, one in apps if isinstance(one, RedisGrant) and one.default]
+        if not found:
+            continue
+        first, *others = found
+        for app in others:
+            text = f"{first} and {app} would both be the user 'default' of {name}"
+            yield ("apps", app, name, "default"), text, f"give {app} an instance of its own"
+        if not (spec.target or parsed.target).managed:
+            text = "the user 'default' of an external server is its operator's"
+            yield ("apps", first, name, "default"), text, "remove 'default'"
+        for app, one in apps:
+            if app != first and isinstance(one, RedisGrant) and one.commands:
+                text = f"{name} loads its append-only file with the rights of {first}"
+                hint = f"remove 'commands', or give {first} an instance of its own"
+                yield ("apps", app, name, "commands"), text, hint
 
 
 def _cases(specs: Specs, grants: Grants) -> Iterator[Problem]:

@@ -212,6 +212,10 @@ class RedisGrant(BaseGrant):
     """Patterns of its pub/sub channels. Default: the same as `keys`."""
     access: Literal["readwrite", "readonly"] = "readwrite"
     """`readonly` can read its keys but not change them."""
+    default: bool = False
+    """The app logs in by its password alone, as the server's user `default`:
+    `redis://:PASSWORD@host:6379`, for clients without a user name. One app of an instance, which
+    may use all of its keys; best on an instance of its own."""
     commands: list[Annotated[str, AfterValidator(_command_rule)]] = Field(
         default_factory=lambda: []
     )
@@ -222,6 +226,25 @@ class RedisGrant(BaseGrant):
     def _short(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"keys": [value]}
+        if isinstance(value, dict) and value.get("default") is True and "keys" not in value:
+            return value | {"keys": ["*"]}
         if isinstance(value, dict) and isinstance(value.get("keys"), str):
             return value | {"keys": [value["keys"]]}
         return {"keys": value} if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _default_loads_the_log(self) -> RedisGrant:
+        """A server that starts replays its append-only file with the rights of `default`: what
+        these do not allow would be lost."""
+        if not self.default:
+            return self
+        why = "the server loads its append-only file with the rights of the user 'default'"
+        if self.keys != ["*"]:
+            raise located(f"an app with 'default: true' has all keys ('*'): {why}", "keys")
+        if self.access != "readwrite":
+            raise located(f"an app with 'default: true' cannot be readonly: {why}", "access")
+        for index, rule in enumerate(self.commands):
+            if rule.startswith("-"):
+                text = f"an app with 'default: true' cannot lose commands: {why}"
+                raise located(text, "commands", index)
+        return self

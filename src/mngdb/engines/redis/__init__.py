@@ -273,7 +273,7 @@ class RedisEngine:
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.redis import sessions
 
-        return sessions.look(session)
+        return sessions.look(session, asked)
 
     def hang_up(self, session: Session, login: str, only: Collection[str] | None) -> None:
         from mngdb.engines.redis import sessions

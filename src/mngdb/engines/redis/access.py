@@ -71,7 +71,9 @@ def unverified(access: Access) -> str:
 
 def login(asked: DesiredInstance, at: Access, app: str) -> Access:
     """The access of an app, or of the monitor, to the server that `at` leads to."""
-    return replace(at, user=app, password=asked.secrets[app])
+    grant = asked.instance.granted(RedisGrant).get(app)
+    user = acl.login_name(app, grant) if grant else app
+    return replace(at, user=user, password=asked.secrets[app])
 
 
 def url(access: Access) -> str:
@@ -90,6 +92,7 @@ def env(access: Access, prefix: str, asked: DesiredInstance, app: str) -> Mappin
     found = {
         "URL": url(access),
         **access.variables(),
+        **({"USER": ""} if grant.default else {}),
         "DB": access.database or "0",
         "TLS": "true" if access.tls else "false",
     }
@@ -132,6 +135,6 @@ def _plain_url(access: Access) -> str:
     host = f"[{access.host}]" if ":" in access.host else access.host
     login = "" if access.user == acl.DEFAULT else f"{quote(access.user, safe='')}@"
     if access.password is not None:
-        login = f"{quote(access.user, safe='')}:{quote(access.password.reveal(), safe='')}@"
+        login = f"{login[:-1]}:{quote(access.password.reveal(), safe='')}@"
     scheme = "rediss" if access.tls else "redis"
     return f"{scheme}://{login}{host}:{access.port}/{access.database or '0'}"

@@ -177,8 +177,8 @@ def monitor_user(secret: Secret, stack: str) -> User:
 
 
 def default_user(secret: Secret | None = None) -> User:
-    """The login of who names none: off, or in a container, where `redis-cli -a … ping` is what
-    people know, the administrator's by the same secret. It has every right also where it is off:
+    """The login of who names none, unless an app has it: off, or in a container, where
+    `redis-cli -a … ping` is what people know, the administrator's by the same secret. It has every right also where it is off:
     a server that loads its append-only file runs MULTI and scripts by these rights, and drops what
     they do not allow (redis/redis#14541, valkey-io/valkey#3983)."""
     return User(
@@ -248,8 +248,20 @@ def wanted(asked: DesiredInstance) -> dict[str, User]:
         users[MONITOR] = monitor_user(asked.secrets[MONITOR], asked.stack)
     for app, grant in apps.items():
         both = filter(None, (asked.secrets[app], asked.also.get(app)))
-        users[app] = app_user(app, grant, both, asked.stack)
+        name = login_name(app, grant)
+        users[name] = app_user(name, grant, both, asked.stack)
     return users
+
+
+def login_name(app: str, grant: RedisGrant) -> str:
+    """What the server calls an app's login."""
+    return DEFAULT if grant.default else app
+
+
+def by_login(asked: DesiredInstance) -> dict[str, tuple[str, RedisGrant]]:
+    """Login to the app that has it, and its right."""
+    grants = asked.instance.granted(RedisGrant).items()
+    return {login_name(app, grant): (app, grant) for app, grant in grants}
 
 
 def describe(grant: RedisGrant) -> str:

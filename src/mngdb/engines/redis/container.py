@@ -27,6 +27,8 @@ def container(asked: DesiredInstance) -> Container:
     tls = f" --tls --cacert {asked.tls.ca}" if asked.tls else ""
     login += tls
     client = f"redis-cli{'' if spec.port == REDIS.port else f' -p {spec.port}'}{tls}"
+    # without a name, the administrator's password is enough, unless an app is meant by none
+    as_admin = f" --user {acl.ADMIN}" if acl.DEFAULT in acl.by_login(asked) else ""
     return Container(
         memory=max(int(limit * _HEAD_ROOM), limit + _LEAST_ROOM),
         processes=128,
@@ -37,7 +39,7 @@ def container(asked: DesiredInstance) -> Container:
         exporter=_exporter(asked) if asked.instance.monitored else None,
         prompts=(
             (f"a prompt of {asked.instance.unit}", f"{client} --user {acl.ADMIN} --askpass"),
-            ("does it live", f'{client} -a "$(cat {{secret}})" ping'),
+            ("does it live", f'{client}{as_admin} -a "$(cat {{secret}})" ping'),
         ),
     )
 

@@ -31,10 +31,10 @@ class Facts(Struct, frozen=True):
 def initial(asked: DesiredInstance) -> Facts:
     """The facts of a server without apps. `render` puts their users into its first files; a plan
     names them all the same."""
-    users = acl.wanted(asked)
+    own = {acl.ADMIN, acl.DEFAULT} - acl.by_login(asked).keys()
     return Facts(
         settings=render.settings(asked),
-        users={name: user for name, user in users.items() if name in {acl.ADMIN, acl.DEFAULT}},
+        users={name: user for name, user in acl.wanted(asked).items() if name in own},
         release=render.release(asked),
         open_files=open_files(),
     )

@@ -108,7 +108,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> RedisFact
     site = asked.site
     grants = {
         name: frozenset(rule.lstrip("+") for rule in grant.commands if rule[0] == "+")
-        for name, grant in asked.instance.granted(RedisGrant).items()
+        for name, (_, grant) in acl.by_login(asked).items()
     }
     settings = see(lambda: _settings(seen))
     return RedisFacts(
@@ -124,7 +124,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> RedisFact
         password_lengths={
             name: len(secret.reveal())
             for name, secret in asked.secrets.items()
-            if name in grants or name == acl.ADMIN
+            if name in asked.instance.grants or name == acl.ADMIN
         },
         wanted=render.settings(asked) if asked.managed else render.explicit(asked),
         remote=_remote(settings),
@@ -232,8 +232,8 @@ def _tries(asked: DesiredInstance, login: str) -> Iterator[_Try]:
 
 def _on_apps(asked: DesiredInstance) -> Iterator[_Try]:
     """What reads or writes the keys of each app."""
-    for app in asked.instance.grants:
-        key, channel = _own(asked, app)
+    for login, (app, _) in acl.by_login(asked).items():
+        key, channel = _own(asked, login)
         for call in _ON_KEYS:
             yield _Try("apps", app, call.format(key=key, channel=channel).split())
 
@@ -258,7 +258,7 @@ def _rights(answers: Sequence[tuple[_Try, Any]]) -> Rights:
 
 def _own(asked: DesiredInstance, name: str) -> tuple[str, str]:
     """A key and a channel that the file gives this login."""
-    grant = asked.instance.granted(RedisGrant).get(name)
+    _, grant = acl.by_login(asked).get(name, ("", None))
     if grant is None:
         return "k", "c"
     channels = grant.keys if grant.channels is None else grant.channels

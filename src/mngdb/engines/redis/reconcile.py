@@ -160,33 +160,37 @@ def _changes(asked: DesiredInstance, facts: Facts, notices: list[Notice]) -> Ite
 
 
 def _wanted_users(asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session]]:
-    grants = asked.instance.granted(RedisGrant)
+    apps = acl.by_login(asked)
     for name, user in acl.wanted(asked).items():
         found = facts.users.get(name)
         if found == user:
             continue
-        grant = grants.get(name)
+        app, grant = apps.get(name, (name, None))
         right = acl.describe(grant) if grant else ""
+        if app != name:
+            right += f", as the user '{name}'"
         if name == MONITOR:
             right = "read metrics, no keys"
         login = _login(found) if found else None
         if login and logins.needs_consent(asked, login):
             yield logins.take_over(asked, login)
             continue
+        if found == acl.default_user() and grant:
+            found = None  # it is off, and everybody's
         action, detail = _said(found, user, right)
         # sessions that began with more rights may be in the middle of using them
         kick = found is not None and action != "grant" and _rights(found) != _rights(user)
-        yield _step(asked, action, name, detail, _set_user(user, facts.acl_file, kick=kick))
+        yield _step(asked, action, app, detail, _set_user(user, facts.acl_file, kick=kick))
 
 
 def _said(found: acl.User | None, user: acl.User, right: str) -> tuple[Action, str]:
     """What a step does to a login, in a word and a clause."""
     if found is None:
         return "create", f"login, {right}" if right else "login"
-    if user.name == acl.DEFAULT:
+    if user.name == acl.DEFAULT and not right:
         if found.on == user.on:
             return "change", "every right, needed to load the append-only file"
-        return "revoke", "disable the login without a password"
+        return "revoke", "disable the login that needs no name"
     if found.locked:
         return "change", f"enable the login, {right}" if right else "enable the login"
     gained, lost = acl.excess(user, found), acl.excess(found, user)

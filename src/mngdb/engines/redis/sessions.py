@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
+from mngdb.engines.redis import acl
 from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.look import parse_info
 from mngdb.facts.sessions import OneSession, Sessions
+from mngdb.model import DesiredInstance
 
 
-def look(session: Session) -> Sessions:
-    """Every client but ourselves. Raises RefusedError when CLIENT LIST is not permitted."""
+def look(session: Session, asked: DesiredInstance) -> Sessions:
+    """Every client but ourselves, by its app or login. Raises RefusedError when CLIENT LIST is
+    not permitted."""
     own = str(session.ask("CLIENT", "ID"))
     limit = int(parse_info(session.ask("INFO", "clients")).get("maxclients", 0))
     found = others(session.ask("CLIENT", "LIST"), own)
-    return Sessions(limit, tuple(_one(words) for words in found))
+    apps = {login: app for login, (app, _) in acl.by_login(asked).items()}
+    return Sessions(limit, tuple(_one(words, apps) for words in found))
 
 
 def others(clients: str, own: str) -> Iterator[dict[str, str]]:
@@ -31,7 +35,7 @@ def described(words: dict[str, str]) -> tuple[str, str]:
     return client, words["cmd"].replace("|", " ").upper()
 
 
-def _one(words: dict[str, str]) -> OneSession:
+def _one(words: dict[str, str], apps: Mapping[str, str]) -> OneSession:
     idle = float(words["idle"])
     flags = words["flags"]
     if "b" in flags:
@@ -44,13 +48,14 @@ def _one(words: dict[str, str]) -> OneSession:
         state = "idle" if idle >= 1 else "active"
     client, command = described(words)
     age = float(words["age"])
-    return OneSession(words["id"], words["user"], words["db"], client, state, idle, command, age)
+    app = apps.get(words["user"], words["user"])
+    return OneSession(words["id"], app, words["db"], client, state, idle, command, age)
 
 
 def hang_up(session: Session, login: str, only: Collection[str] | None) -> None:
-    """End the sessions of a login but our own, or those of them with the ids `only`. Raises
-    ConnectError."""
+    """End the sessions of a login but our own, or those with the ids `only`, which the server uses
+    once. Raises ConnectError."""
     own = str(session.ask("CLIENT", "ID"))
-    theirs = [one for one in others(session.ask("CLIENT", "LIST"), own) if one["user"] == login]
-    ids = [one["id"] for one in theirs if only is None or one["id"] in only]
+    every = others(session.ask("CLIENT", "LIST"), own)
+    ids = [o["id"] for o in every if (o["user"] == login if only is None else o["id"] in only)]
     session.ask_all([["CLIENT", "KILL", "ID", one] for one in ids])
