@@ -62,27 +62,27 @@ SECRET = "geheim-4711"
         ),
         (
             "redis:\napps: {a: {redis: {default: true}}, b: {redis: {default: true}}}",
-            "2:53: apps.b.redis.default: a and b would both be the user 'default' of redis",
+            "2:58: apps.b.redis.default: a and b would both be the user 'default' of redis",
         ),
         (
             "redis:\napps: {a: {redis: {default: true}}, b: {redis: {keys: x, commands: [+keys]}}}",
-            "2:62: apps.b.redis.commands: redis loads its append-only file with the rights of a",
+            "2:68: apps.b.redis.commands: redis loads its append-only file with the rights of a",
         ),
         (
             "redis: {target: {external: {url: 'redis://h'}}}\napps: {a: {redis: {default: true}}}",
-            "2:20: apps.a.redis.default: the user 'default' of an external server is its operator",
+            "2:29: apps.a.redis.default: the user 'default' of an external server is its operator",
         ),
         (
             "redis:\napps: {a: {redis: {keys: 'a:*', default: true}}}",
-            "2:20: apps.a.redis.keys: an app with 'default: true' has all keys ('*')",
+            "2:26: apps.a.redis.keys: an app with 'default: true' has all keys ('*')",
         ),
         (
             "redis:\napps: {a: {redis: {default: true, access: readonly}}}",
-            "apps.a.redis.access: an app with 'default: true' cannot be readonly",
+            "2:43: apps.a.redis.access: an app with 'default: true' cannot be readonly",
         ),
         (
             "redis:\napps: {a: {redis: {default: true, commands: [-eval]}}}",
-            "apps.a.redis.commands.0: an app with 'default: true' cannot lose commands",
+            "2:46: apps.a.redis.commands.0: an app with 'default: true' cannot lose commands",
         ),
         (
             "redis: {target: {local: {data: x}}}",

@@ -178,9 +178,9 @@ def monitor_user(secret: Secret, stack: str) -> User:
 
 def default_user(secret: Secret | None = None) -> User:
     """The login of who names none, unless an app has it: off, or in a container, where
-    `redis-cli -a … ping` is what people know, the administrator's by the same secret. It has every right also where it is off:
-    a server that loads its append-only file runs MULTI and scripts by these rights, and drops what
-    they do not allow (redis/redis#14541, valkey-io/valkey#3983)."""
+    `redis-cli -a … ping` is what people know, the administrator's by the same secret. It has every
+    right also where it is off: a server that loads its append-only file runs MULTI and scripts by
+    these rights, and drops what they do not allow (redis/redis#14541, valkey-io/valkey#3983)."""
     return User(
         name=DEFAULT,
         on=secret is not None,
