@@ -190,14 +190,25 @@ class Access(Struct, frozen=True):
     instance: str = "INSTANCE"
     """Its name in the file, for commands that help."""
 
-    def variables(self) -> dict[str, str]:
+    def parts(self) -> dict[str, str]:
         """What an app is told of every engine's server, the password in clear."""
         return {
-            "HOST": self.host,
-            "PORT": str(self.port),
-            "USER": self.user,
-            "PASSWORD": self.password.reveal() if self.password else "",
+            "host": self.host,
+            "port": str(self.port),
+            "user": self.user,
+            "password": self.password.reveal() if self.password else "",
         }
+
+
+class Told(Struct, frozen=True):
+    """What an app is told of a server, in the dialect of its driver."""
+
+    parts: Mapping[str, str]
+    """By the words of `EngineInfo.parts`; one that the server does not have is missing."""
+    process: Mapping[str, str] = field(default_factory=dict)
+    """Variables that libraries and runtimes read by themselves."""
+    own: Mapping[str, str] | None = None
+    """A framework's variables, in place of those of the parts."""
 
 
 class DesiredInstance(Struct, frozen=True):

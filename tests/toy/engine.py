@@ -31,6 +31,7 @@ from mngdb.model import (
     Outcome,
     ShellCommand,
     Step,
+    Told,
     Unit,
     Vitals,
 )
@@ -179,11 +180,9 @@ class ToyEngine:
         secret = access.password.reveal() if access.password else ""
         return f"toy://{access.user}:{secret}@{access.host}:{access.port}"
 
-    def env(
-        self, access: Access, prefix: str, asked: DesiredInstance, app: str
-    ) -> Mapping[str, str]:
+    def tell(self, access: Access, asked: DesiredInstance, app: str, driver: str) -> Told:
         grant = asked.instance.granted(ToyGrant)[app]
-        return {f"{prefix}_URL": self.url(access), f"{prefix}_PREFIX": grant.prefix}
+        return Told({"url": self.url(access), "prefix": grant.prefix})
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:
         return ShellCommand((("nc", (access.host, str(access.port))),), {}, "install netcat")

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from mngdb.alerts.catalogue import RULES
 from mngdb.checks import registry, scan
 from mngdb.cli.commands import COMMANDS
+from mngdb.spec.app import AppEnv
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.file import StackFile
 from mngdb.spec.load import members
@@ -27,7 +28,8 @@ PAGES = ROOT / "docs"
 def models() -> list[type[BaseModel]]:
     """Every model of the file."""
     found: list[type[BaseModel]] = []
-    waiting: list[type[BaseModel]] = [StackFile, *(grant for _, grant in MODELS.values())]
+    grants = [grant for _, grant in MODELS.values()]
+    waiting: list[type[BaseModel]] = [StackFile, AppEnv, *grants]
     while waiting:
         model = waiting.pop()
         if model not in found:

@@ -92,8 +92,8 @@ def _current(facts: EnvFacts) -> Judgement:
         for name, values in right.items()
         if name in facts.variables
         and facts.variables[name].reveal() not in values
-        # how long to wait is the app's own choice
-        and re.search(r"_(?:URL|URI|HOST|PORT|USER|PASSWORD|DATABASE)$", name)
+        # how many connections, and how long to wait, is the app's own choice
+        and not re.search(r"_(?:POOL_SIZE|TIMEOUT_MS|RETRY_READS|RETRY_WRITES)$", name)
     ]
     return listed(other, "as 'mngdb env' has them")
 
@@ -140,7 +140,14 @@ def _tls(facts: EnvFacts) -> Judgement:
     ]
     if not found:
         return not_applicable("no server is remote, and none requires TLS")
-    bad = [name for name, uri in found if not uri.encrypts]
+    # of what has no word for it in its URL
+    mode = facts.variables.get("PGSSLMODE", facts.variables.get("POSTGRES_SSLMODE"))
+    elsewhere = mode is not None and mode.reveal() in {"verify-full", "verify-ca"}
+    bad = [
+        name
+        for name, uri in found
+        if not (uri.encrypts or (elsewhere and uri.engine == "postgres" and uri.silent))
+    ]
     off = [
         name
         for name, secret in facts.variables.items()
@@ -244,6 +251,9 @@ CHECKS: tuple[Check[EnvFacts], ...] = checks(
             lambda file: listed([f"line {number}" for number in file.unreadable], "every line")
         ),
         "env.duplicates": _of_file(lambda file: listed(file.duplicates, "each is set once")),
+        "env.unambiguous": _of_file(
+            lambda file: listed(file.ambiguous, "shells, Compose and libraries agree")
+        ),
         "env.complete": _complete,
         "env.empty": _empty,
         "env.current": _current,

@@ -11,10 +11,14 @@ from mngdb.spec.engine_info import ENGINE_INFO
 
 #: Scheme to engine.
 SCHEMES = {scheme: info.name for info in ENGINE_INFO.values() for scheme in info.schemes}
-_URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
+#: Drivers of Python that are schemes by themselves (Tortoise).
+_DRIVERS = {"asyncpg": "postgresql", "psycopg": "postgresql"}
+_URI = re.compile(r"(?:jdbc:)?(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>\d{1,5}))?")
 #: What RFC 3986 lets stand in user and password, other than by its code.
 _PLAIN = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
+#: The same for what stands in the query.
+_PLAIN_QUERY = re.compile(r"(?:[^%\s#]|%[0-9A-Fa-f]{2})*")
 
 
 class Uri(Struct, frozen=True):
@@ -40,22 +44,41 @@ class Uri(Struct, frozen=True):
         ):
             return False
         if self.engine == "redis":
-            return self.scheme == "rediss" and self.options.get("ssl_cert_reqs") != "none"
+            off = {self.options.get(name, "").lower() for name in ("ssl_cert_reqs", "verifypeer")}
+            return self.scheme == "rediss" and "none" not in off
         if self.engine == "postgres":
-            return self.options.get("sslmode") in {"verify-full", "verify-ca"}
+            # asyncpg's arguments and pgjdbc call it ssl; Prisma verifies with sslaccept
+            mode = self.options.get("sslmode", self.options.get("ssl"))
+            strict = mode == "require" and self.options.get("sslaccept") == "strict"
+            return strict or mode in {"verify-full", "verify-ca", "true"}
         given = self.options.get("tls", self.options.get("ssl"))
         return given == "true" or (given is None and self.scheme == "mongodb+srv")
 
     @property
+    def silent(self) -> bool:
+        """Whether it says nothing of TLS."""
+        return self.options.keys().isdisjoint({"sslmode", "ssl", "tls"})
+
+    @property
     def local(self) -> bool:
         """Whether it stays on this machine."""
-        return all(host in {"localhost", "127.0.0.1", "[::1]", ""} for host in self.hosts)
+        here = {"localhost", "127.0.0.1", "[::1]", ""}
+        return all(host in here or host.startswith("/") for host in self.hosts)
 
 
 def is_uri(value: str) -> bool:
     """Whether a value is meant as a connection string of one of the engines."""
     match = _URI.fullmatch(value)
-    return match is not None and match["scheme"].lower() in SCHEMES
+    return match is not None and _base(match["scheme"]) in SCHEMES
+
+
+def _base(scheme: str) -> str:
+    """A scheme without the driver that SQLAlchemy's have: `postgresql+asyncpg`."""
+    scheme = scheme.lower()
+    if scheme in SCHEMES:
+        return scheme
+    base = _DRIVERS.get(scheme, scheme.partition("+")[0])
+    return base if SCHEMES.get(base) == "postgres" else scheme
 
 
 def read(value: str) -> Uri:
@@ -63,26 +86,33 @@ def read(value: str) -> Uri:
     match = _URI.fullmatch(value)
     if match is None:
         raise ValueError("not a connection string")
-    scheme = match["scheme"].lower()
+    scheme = _base(match["scheme"])
     # with signs that are not encoded, the last @ is the one that people mean
     login, at, place = match["rest"].rpartition("@")
     place, _, query = place.partition("?")
     hosts, _, _ = place.partition("/")
     user, colon, password = login.partition(":")
-    options = {}
+    options, given = {}, {}
     for pair in query.split("&") if query else ():
-        name, _, given = pair.partition("=")
-        options[name.lower()] = unquote(given)
+        name, _, given[name.lower()] = pair.partition("=")
+        options[name.lower()] = unquote(given[name.lower()])
     names = hosts.split(",")
+    engine, encoded = SCHEMES[scheme], bool(_PLAIN.fullmatch(user) and _PLAIN.fullmatch(password))
+    secret = unquote(password) if at and colon else None
+    if engine == "postgres":  # libpq and pgjdbc take what stands before the path in the query, too
+        user, secret = user or given.get("user", ""), options.get("password", secret)
+        encoded = encoded and bool(_PLAIN_QUERY.fullmatch(given.get("password", "")))
+        if not hosts:
+            names = options.get("host", "").split(",")
     return Uri(
-        engine=SCHEMES[scheme],
-        scheme=scheme,
+        engine=engine,
+        scheme=match["scheme"].lower(),
         user=unquote(user),
-        password=unquote(password) if at and colon else None,
+        password=secret,
         hosts=tuple(re.sub(r":\d+$", "", name) for name in names),
         options=options,
         wrong=_wrong(scheme, names, value),
-        encoded=bool(_PLAIN.fullmatch(user)) and bool(_PLAIN.fullmatch(password)),
+        encoded=encoded,
     )
 
 
@@ -90,6 +120,8 @@ def _wrong(scheme: str, hosts: list[str], value: str) -> str:
     if re.search(r"\s", value):
         return "has a space or a line break"
     for host in hosts:
+        if SCHEMES[scheme] == "postgres" and (not host or host.startswith(("/", "@"))):
+            continue  # a socket's folder, or the usual one
         found = _HOST.fullmatch(host)
         if found is None:
             return "has no host" if not host.split(":")[0] else "has an invalid host"

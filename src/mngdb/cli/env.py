@@ -8,6 +8,11 @@ from pathlib import Path
 import click
 
 from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.spec.engine_info import DRIVERS
+from mngdb.words import many
+
+#: What `--for` takes besides drivers: how the lines are written, or where an app reads them.
+_FORMATS = ("shell", "docker", "client")
 
 
 class _Apps(click.Group):
@@ -33,8 +38,8 @@ class _Apps(click.Group):
 @click.group(cls=_Apps, subcommand_metavar="APP | check [FILE] | example", no_args_is_help=False)
 @common
 def env(_: Options) -> None:
-    """Print the variables of APP, one NAME=value per line, for a shell or a .env file; with '--for
-    docker', for 'docker run --env-file', which takes quotes as part of the value.
+    """Print the variables of APP, one NAME=value per line, for a shell or a .env file, with
+    connection strings as '--for DRIVER' reads them, or as 'env:' of the app in the file says.
 
     `check` checks a .env file or the environment, `example` writes a .env.example. Put two dashes
     before an app that has one of these names: 'mngdb env -- check'.
@@ -45,11 +50,20 @@ def env(_: Options) -> None:
 @click.argument("app", metavar="")  # the name of the command
 @click.option(
     "--for",
-    "reader",
-    type=click.Choice(["shell", "docker", "client"]),
-    default="shell",
-    help="Format: for a shell and dotenv libraries; for 'docker run --env-file'; for mngdb.client: "
-    "no secrets, but where it reads them.",
+    "readers",
+    multiple=True,
+    type=click.Choice([*_FORMATS, *DRIVERS]),
+    metavar="NAME",
+    help="Driver or framework to print the variables for, one for each server (repeatable): "
+    + ", ".join(DRIVERS)
+    + "; or a format: shell (and dotenv libraries, the default), docker ('docker run --env-file'), "
+    "client (mngdb.client: no secrets, but where it reads them). docs/connecting.md",
+)
+@click.option(
+    "--write",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Write them to a file, mode 0600, instead. Other lines of a file that is there are kept.",
 )
 @click.option(
     "--published",
@@ -58,20 +72,39 @@ def env(_: Options) -> None:
     "that are not on the stack's network.",
 )
 @common
-def _of_app(options: Options, app: str, reader: str, published: bool) -> None:
+def _of_app(
+    options: Options, app: str, readers: Sequence[str], file: Path | None, published: bool
+) -> None:
     """Print the variables of APP."""
+    from mngdb.errors import UsageError
+    from mngdb.ops.env_file import write
     from mngdb.ops.variables import dotenv, env_file, source
     from mngdb.ops.variables import env as make
 
+    drivers = [one for one in readers if one not in _FORMATS]
+    formats = {one for one in readers if one in _FORMATS}
+    if len(formats) > 1 or ("client" in formats and drivers):
+        raise UsageError("'--for' names formats or drivers that cannot be used together")
     context = options.context()
-    found = source(context, app) if reader == "client" else make(context, app, published=published)
+    if "client" in formats:
+        found = source(context, app)
+    else:
+        found = make(context, app, published=published, drivers=drivers)
+    form = env_file if "docker" in formats else dotenv
+    lines = {name: form(name, value) for name, value in found.items()}
+    if file is not None:
+        done = write(context, app, file, lines)
+        document = {"app": app, "file": str(file), "variables": [*found], "ignored": done.ignored}
+        options.say(document, f"wrote {file}: {many(len(found), 'variable')}, mode 0600")
+        if done.ignored is False:
+            tell(f"note: git does not ignore {file}\n  hint: {done.hint}")
+        return
     if options.json:
         say_json(found)
         return
     if not found:
         tell(f"the file grants {app} no access, so it has no variables")
-    form = env_file if reader == "docker" else dotenv
-    for line in [form(name, value) for name, value in found.items()]:
+    for line in lines.values():
         say(line)
 
 

@@ -25,6 +25,7 @@ from mngdb.model import (
     Program,
     Programs,
     ShellCommand,
+    Told,
     Unit,
     Vitals,
 )
@@ -111,10 +112,9 @@ class Clients(Protocol):
         """The connection string, percent-encoded."""
         ...
 
-    def env(
-        self, access: Access, prefix: str, asked: DesiredInstance, app: str
-    ) -> Mapping[str, str]:
-        """Variables for an app. `prefix` is the instance's, in upper case."""
+    def tell(self, access: Access, asked: DesiredInstance, app: str, driver: str) -> Told:
+        """What an app is told, so that `driver`, one of `EngineInfo.drivers`, understands it;
+        empty: as the engine's usual drivers do."""
         ...
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:

@@ -19,6 +19,8 @@ class EnvFile(Struct, frozen=True):
     unreadable: tuple[int, ...]
     """Lines that no reader of .env files takes."""
     duplicates: tuple[str, ...]
+    ambiguous: tuple[str, ...]
+    """Variables whose values readers take differently."""
     ignored: Seen[bool | None]
     """Whether git ignores it; None: no repository."""
     committed: Seen[tuple[str, ...]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from mngdb.checks import uris
-from mngdb.checks.environment import SECRET_NAME
 from mngdb.errors import UsageError
 from mngdb.ops.context import Context
 from mngdb.ops.env_check import PLACEHOLDER
@@ -20,19 +18,13 @@ def render(context: Context, kind: str, app: str | None) -> str:
         raise UsageError("which app? The file does not have exactly one", hint)
     name = app or apps[0]
     found = variables(context, name, Secret(PLACEHOLDER))
-    secret = [one for one, value in found.items() if _secret(one, value)]
+    secret = [one for one, value in found.items() if PLACEHOLDER in value]
     return (_github if kind == "github" else _gitlab)(name, secret, found)
-
-
-def _secret(name: str, value: str) -> bool:
-    if SECRET_NAME.search(name):
-        return True
-    return uris.is_uri(value) and uris.read(value).password is not None
 
 
 def _logins(found: dict[str, str]) -> list[str]:
     """Variables with the name of a login: an app has two, which take turns."""
-    return [name for name in found if name.endswith("_USER")]
+    return [name for name in found if name.endswith(("USER", "USERNAME"))]
 
 
 def _github(app: str, secret: list[str], found: dict[str, str]) -> str:

@@ -62,6 +62,7 @@ def _file(context: Context) -> dict[str, Any]:
         app: {
             name: right.model_dump(mode="json", exclude_none=True) for name, right in rights.items()
         }
+        | stack.keys[app].model_dump(mode="json", exclude_defaults=True, by_alias=True)
         for app, rights in stack.apps.items()
     }
     for name, instance in stack.instances.items():

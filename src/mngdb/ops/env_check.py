@@ -8,8 +8,11 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from mngdb import disk
-from mngdb.checks import registry
+from mngdb.checks import registry, uris
+from mngdb.dotenv import unambiguous
 from mngdb.errors import SecretError, UsageError
 from mngdb.facts.environment import EnvFacts, EnvFile
 from mngdb.findings import Seen, see
@@ -30,13 +33,13 @@ def env_check(context: Context, file: Path | None, apps: Sequence[str]) -> Repor
     """Judge a .env file, or the environment of this process. `apps`: whose it is; none: those whose
     names stand in it, else all. Raises UsageError."""
     found = _read(file) if file else None
-    given = found[0] if found else {n: Secret(v) for n, v in context.environ.items()}
+    given = found.variables if found else {n: Secret(v) for n, v in context.environ.items()}
     needed = _needed(context, apps or _whose(context, given))
     if found is None:
         given = {name: value for name, value in given.items() if _ours(name, needed)}
     facts = EnvFacts(
         variables=given,
-        file=_file(file, *found[1:]) if file and found else None,
+        file=_file(file, found) if file and found else None,
         needed=needed,
         kept=_kept(context, needed),
         encrypted=any(one.tls for app in needed for one in context.app(app)),
@@ -68,11 +71,19 @@ def env_example(context: Context, path: Path | None, apps: Sequence[str], force:
     return text
 
 
-def _read(path: Path) -> tuple[dict[str, Secret], tuple[int, ...], tuple[str, ...]]:
-    """Variables, lines that cannot be read, names that stand twice. Raises UsageError."""
-    from dotenv.main import resolve_variables
-    from dotenv.parser import parse_stream
+class _Read(Struct, frozen=True):
+    """What stands in a .env file."""
 
+    variables: dict[str, Secret]
+    wrong: tuple[int, ...]
+    """Lines that cannot be read."""
+    twice: tuple[str, ...]
+    ambiguous: tuple[str, ...]
+    """Variables whose values readers take differently."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a .env file. Raises UsageError."""
     try:
         raw = disk.read_given(path, _MOST)
     except OSError as error:
@@ -80,12 +91,21 @@ def _read(path: Path) -> tuple[dict[str, Secret], tuple[int, ...], tuple[str, ..
     if len(raw) > _MOST or b"\0" in raw:
         raise UsageError(f"{path}: not a .env file")
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode()
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text (byte {error.start})") from None
+
+
+def _read(path: Path) -> _Read:
+    """Raises UsageError."""
+    from dotenv.main import resolve_variables
+    from dotenv.parser import parse_stream
+
+    text = read_text(path)
+    marked = text.startswith("\ufeff")  # which a shell takes for a part of the first name
     pairs: list[tuple[str, str | None]] = []
-    wrong, twice = [], []
-    for binding in parse_stream(io.StringIO(text)):
+    wrong, twice, unlike = [], [], []
+    for binding in parse_stream(io.StringIO(text.removeprefix("\ufeff"))):
         name = binding.key
         if name is None:
             wrong += [_line(binding.original)] if binding.error else []
@@ -93,10 +113,16 @@ def _read(path: Path) -> tuple[dict[str, Secret], tuple[int, ...], tuple[str, ..
             wrong.append(_line(binding.original))
         else:
             twice += [name] if name in dict(pairs) else []
+            same = unambiguous(binding.original.string) and not (marked and not pairs)
+            unlike += [] if same else [name]
             pairs.append((name, binding.value))
     found = resolve_variables(pairs, override=True)
-    named = {name: Secret(value or "") for name, value in found.items()}
-    return named, tuple(wrong), tuple(dict.fromkeys(twice))
+    return _Read(
+        {name: Secret(value or "") for name, value in found.items()},
+        tuple(wrong),
+        tuple(dict.fromkeys(twice)),
+        tuple(dict.fromkeys(unlike)),
+    )
 
 
 def _line(original: object) -> int:
@@ -105,24 +131,27 @@ def _line(original: object) -> int:
     return line + (len(text) - len(text.lstrip("\r\n"))) // (2 if "\r" in text else 1)
 
 
-def _file(path: Path, wrong: tuple[int, ...], twice: tuple[str, ...]) -> EnvFile:
+def _file(path: Path, read: _Read) -> EnvFile:
     beside = path.with_name(EXAMPLE)
     found = see(lambda: repository(path.parent))
     repo = found.found
     return EnvFile(
         name=path.name,
         mode=stat.S_IMODE(path.stat().st_mode),
-        unreadable=wrong,
-        duplicates=twice,
+        unreadable=read.wrong,
+        duplicates=read.twice,
+        ambiguous=read.ambiguous,
         ignored=see(lambda: None if found.value is None else not found.value.not_ignored([path])),
         committed=see(lambda: tuple(repo.committed_as(path)) if repo else ()),
-        example=_read(beside)[0] if beside.is_file() else None,
+        example=_read(beside).variables if beside.is_file() else None,
     )
 
 
 def _whose(context: Context, given: Mapping[str, Secret]) -> list[str]:
     """The apps whose login stands in the variables; all, where none does."""
-    users = {app_of(value.reveal()) for name, value in given.items() if name.endswith("_USER")}
+    values = {name: secret.reveal() for name, secret in given.items()}
+    users = {app_of(value) for name, value in values.items() if "USER" in name}
+    users |= {app_of(uris.read(value).user) for value in values.values() if uris.is_uri(value)}
     apps = context.stack.apps
     return [app for app in apps if app in users] or list(apps)
 

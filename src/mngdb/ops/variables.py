@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from mngdb.dotenv import quoted
 from mngdb.errors import UsageError
-from mngdb.model import DesiredInstance
+from mngdb.model import DesiredInstance, Told
 from mngdb.ops.context import Context
 from mngdb.secret import Secret, generate
+from mngdb.spec.app import AppEnv, check_drivers, driver_of
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.jwt import CURRENT, PREVIOUS
+from mngdb.spec.stack import Instance
 from mngdb.spec.vault import FAIL_OPEN, JWT, NAME, REGION, USE, document_name, settled
 
 
-def env(context: Context, app: str, *, published: bool = False) -> dict[str, str]:
+def env(
+    context: Context, app: str, *, published: bool = False, drivers: Sequence[str] = ()
+) -> dict[str, str]:
     """Every variable that an app needs, for all the instances that it uses. `published`: the app is
-    no container, and comes to those in containers by their published ports."""
+    no container, and comes to those in containers by their published ports. `drivers`: whose
+    dialect they are in; none: those of the file. Raises UsageError."""
     for instance in context.app(app):
         context.secret(instance, app)  # missing is an error here
-    return variables(context, app, published=published)
+    return variables(context, app, published=published, drivers=drivers)
 
 
 def variables(
-    context: Context, app: str, instead: Secret | None = None, *, published: bool = False
+    context: Context,
+    app: str,
+    instead: Secret | None = None,
+    *,
+    published: bool = False,
+    drivers: Sequence[str] = (),
 ) -> dict[str, str]:
     """As `env`; made-up secrets stand where there are none, and `instead` in place of all."""
+    instances = context.app(app)
+    wanted = context.stack.keys[app].env
+    drivers = drivers or wanted.for_
+    try:
+        check_drivers(app, drivers, {instance.engine for instance in instances})
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     found: dict[str, str] = {}
-    for instance in context.app(app):
+    for instance in instances:
         if instead is None:
             asked = context.asked(instance, find=False, invent=True)
         else:
@@ -38,10 +56,36 @@ def variables(
             asked = DesiredInstance(context.stack.name, instance, logins, site)
         if published:
             asked = _published(asked)
-        prefix = _prefix(instance.name)
         access = context.public(asked, app)
-        found |= context.engine(instance).env(access, prefix, asked, app)
+        driver = driver_of(drivers, instance.engine)
+        told = context.engine(instance).tell(access, asked, app, driver)
+        alone = sum(one.engine == instance.engine for one in instances) == 1
+        for name, value in _named(instance, told, wanted, alone).items():
+            if found.setdefault(name, value) != value:
+                raise UsageError(
+                    f"two servers of {app} would have different values of {name}",
+                    f"'apps: {{{app}: {{env: …}}}}' in the file names variables: "
+                    "docs/connecting.md",
+                )
     return found | signing(context, app, instead)
+
+
+def _named(instance: Instance, told: Told, wanted: AppEnv, alone: bool) -> dict[str, str]:
+    """The variables of one instance by the names that the file gives them, else by the usual ones.
+    A framework's names stand as they are for the default instance, and for one that is `alone`."""
+    prefix, parts = wanted.prefix_of(instance.name), dict(told.parts)
+    own = wanted.own(instance.name)
+    url = ENGINE_INFO[instance.engine].parts[0]
+    found = {name: parts[part or url] for name, part in own.items() if (part or url) in parts}
+    if own and prefix is None:
+        return found | dict(told.process)
+    usual = prefix or f"{_prefix(instance.name)}_"
+    if told.own is None:
+        found |= {f"{usual}{part.upper()}": value for part, value in parts.items()}
+    else:
+        first = prefix is None and (alone or instance.name in ENGINE_INFO)
+        found |= {("" if first else usual) + name: value for name, value in told.own.items()}
+    return found | dict(told.process)
 
 
 def signing(context: Context, app: str, instead: Secret | None = None) -> dict[str, str]:

@@ -108,6 +108,10 @@ class EngineInfo(Struct, frozen=True):
     """Of its URLs."""
     variables: str
     """What the default instance's variables begin with, for apps."""
+    parts: tuple[str, ...]
+    """What its variables tell an app, each by a word; the first is the connection string."""
+    drivers: Mapping[str, str]
+    """Drivers and frameworks that read a dialect of their own, and the software that is meant."""
     socket: str
     """The name of its unix socket, as the drivers want it; `{port}` stands for the port."""
     image: Image
@@ -178,6 +182,26 @@ POSTGRES = EngineInfo(
     suffix="pg",
     schemes=("postgresql", "postgres"),
     variables="POSTGRES",
+    parts=(
+        *("url", "host", "port", "user", "password", "database", "db"),
+        *("sslmode", "sslrootcert"),
+    ),
+    drivers={
+        "asyncpg": "asyncpg",
+        "django": "Django with django-environ or dj-database-url",
+        "go": "lib/pq, pgx, golang-migrate, GORM",
+        "jdbc": "pgjdbc, HikariCP, Flyway, Liquibase, Keycloak",
+        "libpq": "programs and drivers made of libpq, which read PGHOST and so on by themselves",
+        "node": "pg, Sequelize, knex, Drizzle, TypeORM",
+        "prisma": "Prisma's engines",
+        "psycopg": "psycopg 2 and 3",
+        "rails": "Rails (Active Record)",
+        "spring": "Spring Boot",
+        "sqlalchemy": "SQLAlchemy with psycopg 3",
+        "sqlalchemy-asyncpg": "SQLAlchemy with asyncpg",
+        "sqlalchemy-pg8000": "SQLAlchemy with pg8000",
+        "tortoise": "Tortoise ORM",
+    },
     ahead=80 << 20,  # min_wal_size
     socket=".s.PGSQL.{port}",
     image=Image(
@@ -219,6 +243,18 @@ REDIS = EngineInfo(
     suffix="redis",
     schemes=("redis", "rediss"),
     variables="REDIS",
+    parts=("url", "host", "port", "user", "password", "db", "tls", "ca", "key_prefix"),
+    drivers={
+        "django": "Django's cache, django-redis",
+        "go": "go-redis, asynq",
+        "ioredis": "ioredis, BullMQ",
+        "jedis": "Jedis",
+        "lettuce": "Lettuce",
+        "node": "ioredis, node-redis",
+        "node-redis": "node-redis",
+        "rails": "redis-rb, redis-client, Sidekiq",
+        "spring": "Spring Boot",
+    },
     socket="redis-{port}.sock",
     image=Image(
         name="redis",
@@ -264,6 +300,18 @@ MONGODB = EngineInfo(
     suffix="mongo",
     schemes=("mongodb", "mongodb+srv"),
     variables="MONGO",
+    parts=(
+        *("uri", "host", "port", "user", "password", "database", "auth_source", "replica_set"),
+        *("pool_size", "connect_timeout_ms", "socket_timeout_ms", "use_tls", "retry_writes"),
+        *("retry_reads", "tls_ca_file"),
+    ),
+    drivers={
+        "go": "the Go driver",
+        "mongoose": "mongoose and the Node.js driver",
+        "node": "mongoose and the Node.js driver",
+        "rails": "Mongoid",
+        "spring": "Spring Boot",
+    },
     ahead=200 << 20,  # the journal: a file that is written to, and one that is made ready
     socket="mongodb-{port}.sock",
     image=Image(
@@ -308,6 +356,8 @@ MONGODB = EngineInfo(
 )
 
 ENGINE_INFO: dict[EngineName, EngineInfo] = {one.name: one for one in (POSTGRES, REDIS, MONGODB)}
+#: Every driver and framework that variables can be printed for.
+DRIVERS = tuple(sorted({name for info in ENGINE_INFO.values() for name in info.drivers}))
 #: The engines of a first file when nobody says which.
 FIRST = (POSTGRES.name, REDIS.name)
 

@@ -18,6 +18,7 @@ from pydantic import (
 
 from mngdb.spec.agent import Agent
 from mngdb.spec.alerts import Alerts
+from mngdb.spec.app import AppKeys
 from mngdb.spec.base import BaseInstance, Model, located
 from mngdb.spec.engine_info import ENGINE_INFO, EngineName
 from mngdb.spec.engine_models import MODELS
@@ -281,7 +282,7 @@ class StackFile(EngineKeys):
         default_factory=dict,
         json_schema_extra={"additionalProperties": {"type": "object"}},
     )
-    """For each app, the instances that it uses and its rights there."""
+    """For each app, the instances that it uses and its rights there, and `env`."""
     backup: Backup | None = None
     """Backups, point-in-time recovery and restore drills (docs/backup.md)."""
     jwt: Jwt | None = None
@@ -323,6 +324,8 @@ class StackFile(EngineKeys):
         for name in self.instances:
             if name in ENGINE_INFO:
                 raise located(f"{name!r} is the default instance's own key", "instances", name)
+            if name in AppKeys.model_fields:
+                raise located(f"{name!r} is a key of apps", "instances", name)
             if name in _TAKEN:
                 raise located(
                     f"{name!r} is taken: secrets of {_TAKEN[name]} start with it", "instances", name

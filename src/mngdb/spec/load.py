@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from mngdb.errors import UsageError
 from mngdb.spec import source
+from mngdb.spec.app import AppKeys, check_app_keys
 from mngdb.spec.base import BaseGrant
 from mngdb.spec.conflicts import conflicts, unkept
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -114,9 +115,18 @@ def build(document: Document, files: tuple[Path, ...]) -> Stack:
         raise spec_error(document, problems, files, more=max(0, len(found) - _MOST)) from None
     specs = declared(parsed)
     grants: dict[str, dict[str, BaseGrant]] = {}
+    keys: dict[str, AppKeys] = {}
     for app, rights in parsed.apps.items():
         grants[app] = {}
+        try:
+            given = {key: rights[key] for key in AppKeys.model_fields if key in rights}
+            keys[app] = AppKeys.model_validate(given)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+            problems += [_problem(document, one, ("apps", app), AppKeys) for one in found]
         for name, value in rights.items():
+            if name in AppKeys.model_fields:
+                continue
             if name not in specs:
                 problems.append(_no_instance(app, name, list(specs)))
                 continue
@@ -127,10 +137,13 @@ def build(document: Document, files: tuple[Path, ...]) -> Stack:
                 trail = ("apps", app, name)
                 found = error.errors(include_url=False)
                 problems += [_problem(document, one, trail, model) for one in found]
+        if app in keys:
+            used = {name: specs[name] for name in rights if name in specs}
+            problems += check_app_keys(app, keys[app], used)
     problems += conflicts(parsed, specs, grants)
     if problems:
         raise spec_error(document, problems, files)
-    stack = resolve(parsed, grants, files)
+    stack = resolve(parsed, grants, keys, files)
     if problems := unkept(stack):
         raise spec_error(document, problems, files)
     return stack

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from mngdb.spec.alerts import KINDS, rule_names
+from mngdb.spec.app import VARIABLE, AppKeys
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.file import EngineKeys, StackFile
 from mngdb.spec.target import SHORT, TargetKeys
@@ -26,7 +27,7 @@ _LIST = ("type", "items", "minItems")
 
 def schema() -> dict[str, Any]:
     """A JSON Schema (2020-12) that also takes the short forms."""
-    models: list[type[BaseModel]] = [StackFile, *(one.grant for one in MODELS.values())]
+    models: list[type[BaseModel]] = [StackFile, AppKeys, *(one.grant for one in MODELS.values())]
     _, document = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/$defs/{model}"
     )
@@ -89,8 +90,12 @@ def schema() -> dict[str, Any]:
     definitions["StackFile"]["properties"]["apps"]["additionalProperties"] = {
         "type": ["object", "null"],
         "additionalProperties": {"anyOf": rights},
-        "properties": {e: {"$ref": f"#/$defs/{g.__name__}"} for e, (_, g) in MODELS.items()},
+        "properties": {e: {"$ref": f"#/$defs/{g.__name__}"} for e, (_, g) in MODELS.items()}
+        | definitions.pop("AppKeys")["properties"],
     }
+    definitions["AppEnv"]["patternProperties"] = {f"^{VARIABLE}$": {"type": "string"}}
+    drivers = definitions["AppEnv"]["properties"]["for"]
+    drivers["anyOf"] = [drivers["items"], {k: drivers.pop(k) for k in _LIST if k in drivers}]
     for definition in definitions.values():
         _with_variables(definition)
     definitions["Variable"] = {

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 
 from mngdb.spec.agent import Agent
+from mngdb.spec.app import AppKeys
 from mngdb.spec.base import BaseGrant, BaseInstance, EngineName, Logical, RecoveryPoint
 from mngdb.spec.compose import Compose
 from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
@@ -121,6 +122,8 @@ class Stack(Struct, frozen=True):
     source: StackFile
     instances: Mapping[str, Instance]
     apps: Mapping[str, Mapping[str, BaseGrant]]
+    keys: Mapping[str, AppKeys]
+    """App to what the file says of it besides its rights."""
     backup: Backup | None
     variables: frozenset[str] = frozenset()
     """Those of the environment that the files name."""
@@ -183,7 +186,10 @@ def declared(source: StackFile) -> dict[str, BaseInstance]:
 
 
 def resolve(
-    source: StackFile, grants: Mapping[str, Mapping[str, BaseGrant]], files: tuple[Path, ...]
+    source: StackFile,
+    grants: Mapping[str, Mapping[str, BaseGrant]],
+    keys: Mapping[str, AppKeys],
+    files: tuple[Path, ...],
 ) -> Stack:
     """The stack that a valid file describes."""
     specs = declared(source)
@@ -216,6 +222,7 @@ def resolve(
         source=source,
         instances=instances,
         apps=grants,
+        keys=keys,
         backup=_in_its_zone(source),
     )
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from mngdb.container import Container
 from mngdb.engines.loading import TURN
 from mngdb.engines.mongodb import access as clients
+from mngdb.engines.mongodb import drivers
 from mngdb.engines.protocol import Engine, Lines, Scraper
 from mngdb.errors import MngdbError
-from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
+from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Told, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.run import Account
 from mngdb.secret import Secret
@@ -102,10 +103,8 @@ class MongodbEngine:
     login = staticmethod(clients.login)
     url = staticmethod(clients.url)
 
-    def env(
-        self, access: Access, prefix: str, asked: DesiredInstance, app: str
-    ) -> Mapping[str, str]:
-        return clients.env(access, prefix)
+    def tell(self, access: Access, asked: DesiredInstance, app: str, driver: str) -> Told:
+        return drivers.tell(access, driver)
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:
         return clients.shell(access)

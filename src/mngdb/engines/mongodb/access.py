@@ -6,7 +6,6 @@ Form of connection strings: https://www.mongodb.com/docs/manual/reference/connec
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, unquote
 
 from msgspec.structs import replace
@@ -228,26 +227,6 @@ def url(access: Access) -> str:
     names = [k for k in order if k in options] + [k for k in options if k not in order]
     query = "&".join(f"{quote(k, safe='')}={quote(options[k])}" for k in names)
     return f"{scheme}://{at}{seeds(access)}/{quote(access.database, safe='')}?{query}"
-
-
-def env(access: Access, prefix: str) -> Mapping[str, str]:
-    """The guide's variables (MongoDB 3): the whole URL, its parts, and the driver's options."""
-    values = {
-        "URI": url(access),
-        **access.variables(),
-        "DATABASE": access.database,
-        "AUTH_SOURCE": access.options.get("authSource", USERS_IN),
-        "REPLICA_SET": access.options.get("replicaSet", ""),
-        "POOL_SIZE": "10",
-        "CONNECT_TIMEOUT_MS": "10000",
-        "SOCKET_TIMEOUT_MS": "45000",
-        "USE_TLS": "true" if access.tls else "false",
-        "RETRY_WRITES": access.options.get("retryWrites", "true"),
-        "RETRY_READS": access.options.get("retryReads", "true"),
-    }
-    if access.tls and access.ca:
-        values["TLS_CA_FILE"] = access.ca
-    return {f"{prefix}_{name}": value for name, value in values.items()}
 
 
 def shell(access: Access) -> ShellCommand:

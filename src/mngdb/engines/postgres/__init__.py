@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mngdb.container import Container
 from mngdb.engines.loading import TURN
 from mngdb.engines.postgres import access as clients
-from mngdb.engines.postgres import render
+from mngdb.engines.postgres import drivers, render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
 from mngdb.engines.protocol import Commits, Engine, Lines, Scraper
@@ -83,7 +83,7 @@ class PostgresEngine:
     unverified = staticmethod(clients.unverified)
     login = staticmethod(clients.login)
     url = staticmethod(clients.url)
-    env = staticmethod(clients.env)
+    tell = staticmethod(drivers.tell)
     shell = staticmethod(clients.shell)
 
     # --- observe

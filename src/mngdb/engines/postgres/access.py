@@ -23,8 +23,8 @@ from mngdb.spec.postgres import PostgresGrant
 #: parameter, libpq gives the password to whoever asks for it in clear.
 REQUIRED = "scram-sha-256"
 REQUIRE_AUTH = "require_auth"
-#: The same as a variable of libpq.
-_REQUIRE_AUTH = "PGREQUIREAUTH"
+#: The same as a variable of libpq: what is made of libpq gives no password to an impostor.
+PGREQUIREAUTH = "PGREQUIREAUTH"
 
 
 def admin(asked: DesiredInstance) -> Access:
@@ -126,33 +126,20 @@ def unverified(access: Access) -> str:
 def url(access: Access) -> str:
     """The connection string, percent-encoded; not so the slashes of the CA's path, which libpq
     takes as they are: files that interpolate `%` (Alembic's alembic.ini) refuse them encoded."""
-    password = f":{quote(access.password.reveal(), safe='')}" if access.password else ""
+    # also without TLS: lib/pq and others would want it where nothing is said
+    return composed(access, dict(access.options) | tls_parameters(access))
+
+
+def composed(access: Access, query: Mapping[str, str], scheme: str = "postgresql") -> str:
+    """A connection string with these parameters. Without a scheme, it has no login."""
     host = f"[{access.host}]" if ":" in access.host else access.host
-    options = (tls_parameters(access) if access.tls else {}) | {
-        k: v for k, v in access.options.items() if not (access.tls and k == "sslmode")
-    }
-    query = "&".join(f"{k}={quote(v)}" for k, v in options.items())
-    return (
-        f"postgresql://{quote(access.user, safe='')}{password}@{host}:{access.port}/"
-        f"{quote(access.database, safe='')}" + (f"?{query}" if query else "")
-    )
-
-
-def env(access: Access, prefix: str, asked: DesiredInstance, app: str) -> Mapping[str, str]:
-    """Variables for an app."""
-    grant = asked.instance.granted(PostgresGrant)[app]
-    found = {
-        "URL": url(access),
-        **access.variables(),
-        "DATABASE": grant.database,
-        "DB": grant.database,  # as the image and requirement A7 have it
-        "SSLMODE": sslmode(access),
-    }
-    if access.ca:
-        found["SSLROOTCERT"] = access.ca
-    # libpq's own variable: what is made of libpq gives no password to an impostor
-    require = {_REQUIRE_AUTH: REQUIRED}
-    return {f"{prefix}_{name}": value for name, value in found.items()} | require
+    options = "&".join(f"{k}={quote(v)}" for k, v in query.items())
+    place = f"{host}:{access.port}/{quote(access.database, safe='')}"
+    place += f"?{options}" if options else ""
+    if not scheme:
+        return place
+    password = f":{quote(access.password.reveal(), safe='')}" if access.password else ""
+    return f"{scheme}://{quote(access.user, safe='')}{password}@{place}"
 
 
 def shell(access: Access, folder: str | None) -> ShellCommand:
@@ -165,7 +152,7 @@ def shell(access: Access, folder: str | None) -> ShellCommand:
         "PGAPPNAME": "mngdb shell",
     }
     if access.password:
-        env |= {"PGPASSWORD": access.password.reveal(), _REQUIRE_AUTH: REQUIRED}
+        env |= {"PGPASSWORD": access.password.reveal(), PGREQUIREAUTH: REQUIRED}
     if access.tls:
         env |= {"PGSSLMODE": sslmode(access), "PGSSLROOTCERT": access.ca or "system"}
     elif "sslmode" in access.options:

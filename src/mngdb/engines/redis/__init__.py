@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from mngdb.facts.redis_memory import RedisMemory
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Span
-    from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Unit, Vitals
+    from mngdb.model import (
+        Access,
+        Change,
+        DesiredInstance,
+        Outcome,
+        ShellCommand,
+        Told,
+        Unit,
+        Vitals,
+    )
     from mngdb.run import Account
     from mngdb.secret import Secret
     from mngdb.snapshot import Feed, Removal, Saved, Sink, Taken, Trial
@@ -109,12 +118,10 @@ class RedisEngine:
 
         return clients.url(access)
 
-    def env(
-        self, access: Access, prefix: str, asked: DesiredInstance, app: str
-    ) -> Mapping[str, str]:
-        from mngdb.engines.redis import access as clients
+    def tell(self, access: Access, asked: DesiredInstance, app: str, driver: str) -> Told:
+        from mngdb.engines.redis import drivers
 
-        return clients.env(access, prefix, asked, app)
+        return drivers.tell(access, asked, app, driver)
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:
         from mngdb.engines.redis import access as clients

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from msgspec.structs import replace
@@ -83,25 +82,7 @@ def url(access: Access) -> str:
         # the names are redis-py's; other clients leave them alone
         ca = f"&ssl_ca_certs={quote(access.ca)}" if access.ca else ""
         query = f"?ssl_cert_reqs=required{ca}"
-    return _plain_url(access) + query
-
-
-def env(access: Access, prefix: str, asked: DesiredInstance, app: str) -> Mapping[str, str]:
-    """Variables for an app."""
-    grant = asked.instance.granted(RedisGrant)[app]
-    found = {
-        "URL": url(access),
-        **access.variables(),
-        **({"USER": ""} if grant.default else {}),
-        "DB": access.database or "0",
-        "TLS": "true" if access.tls else "false",
-    }
-    if access.ca:
-        found["CA"] = access.ca
-    head = grant.keys[0].removesuffix("*")
-    if head and head != grant.keys[0] and not set(head) & set("*?"):
-        found["KEY_PREFIX"] = head
-    return {f"{prefix}_{name}": value for name, value in found.items()}
+    return plain_url(access) + query
 
 
 def shell(access: Access, folder: str | None) -> ShellCommand:
@@ -121,7 +102,7 @@ def shell(access: Access, folder: str | None) -> ShellCommand:
     if not access.tls:
         # iredis reads the whole URL from here; it cannot be told of a CA
         programs.append(("iredis", ()))
-        env["IREDIS_URL"] = _plain_url(access)
+        env["IREDIS_URL"] = plain_url(access)
     return ShellCommand(
         programs=tuple(programs),
         env=env | batch.environment(access),
@@ -131,7 +112,8 @@ def shell(access: Access, folder: str | None) -> ShellCommand:
     )
 
 
-def _plain_url(access: Access) -> str:
+def plain_url(access: Access) -> str:
+    """The connection string without options."""
     host = f"[{access.host}]" if ":" in access.host else access.host
     login = "" if access.user == acl.DEFAULT else f"{quote(access.user, safe='')}@"
     if access.password is not None:
