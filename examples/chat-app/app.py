@@ -17,11 +17,16 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 from pymongo.errors import OperationFailure
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
 
 from mngdb.client import Connection, Settings
 
 #: MongoDB's number for a refused login.
 _AUTHENTICATION_FAILED = 18
+
+#: A connection that ends under a command, as those of a withdrawn password do: it is sent again.
+_RETRY = Retry(ExponentialWithJitterBackoff(cap=1, base=0.05), 3)
 
 settings = Settings()
 mongo: Connection[pymongo.MongoClient[dict[str, Any]]] = Connection(
@@ -33,7 +38,7 @@ mongo: Connection[pymongo.MongoClient[dict[str, Any]]] = Connection(
 cache: Connection[redis.Redis] = Connection(
     settings,
     "REDIS_URL",
-    redis.Redis.from_url,
+    lambda url: redis.Redis.from_url(url, retry=_RETRY),
     lambda error: isinstance(error, redis.AuthenticationError),
 )
 app = FastAPI(title="chat")
