@@ -57,6 +57,10 @@ fix:
 docs:
     {{python}} scripts/generate-docs
 
+# which metrics of public dashboards the agent serves
+dashboards:
+    scripts/in-memory {{python}} -m benchmarks.dashboards
+
 # side by side with what a user would do instead; writes benchmarks/README.md
 bench:
     scripts/in-memory {{python}} -m benchmarks

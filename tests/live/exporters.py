@@ -76,8 +76,18 @@ def postgres(cli: Cli, database: str) -> AbstractContextManager[Running]:
     return _running(argv, env, port, cli.folder / "postgres_exporter.log")
 
 
-def mongodb(cli: Cli) -> AbstractContextManager[Running]:
-    """mongodb_exporter at the stack's MongoDB, with the collectors that ours stands for."""
+#: With the older names, and figures of collections.
+COMPATIBLE = (
+    "--compatible-mode",
+    "--collector.fcv",
+    "--collector.collstats",
+    "--discovering-mode",
+)
+
+
+def mongodb(cli: Cli, *more: str) -> AbstractContextManager[Running]:
+    """mongodb_exporter at the stack's MongoDB, with the collectors that ours stands for; `more`
+    switches others on."""
     port = free_port()
     argv = [
         str(golang.program("mongodb_exporter")),
@@ -85,6 +95,7 @@ def mongodb(cli: Cli) -> AbstractContextManager[Running]:
         "--collector.diagnosticdata",
         "--collector.dbstats",
         "--collector.topmetrics",
+        *more,
     ]
     env = {"MONGODB_URI": cli.ok("url", "mongodb", "monitor").strip()}
     return _running(argv, env, port, cli.folder / "mongodb_exporter.log")

@@ -18,7 +18,7 @@ import redis
 from mngdb.cli.common import Options
 from mngdb.engines.postgres import metrics
 from tests.conftest import ROOT, Cli
-from tests.live import exporters
+from tests.live import dashboards, exporters
 from tests.live.scrapes import AGENT, ENGINES, Labels, Scrape, fetch, read, scrape, until, whole
 
 pytestmark = pytest.mark.live
@@ -43,7 +43,13 @@ _THEIRS = (
 _SCRAPES = {
     *(f"{metric}_exporter_scrapes_total" for metric in ("pg", "redis", "mongodb")),
     "redis_mem_clients_normal",
+    "pg_scrape_collector_success",  # of parts that have other names
 }
+#: MongoDB's metrics under their older names.
+_OLDER = (
+    "mongodb_asserts", "mongodb_collstats", "mongodb_connections", "mongodb_extra_info",
+    "mongodb_instance", "mongodb_memory", "mongodb_mongod_", "mongodb_network", "mongodb_op_c",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +106,7 @@ def postgres_exporter(stack: Cli) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def mongodb_exporter(stack: Cli) -> Iterator[int]:
-    with exporters.mongodb(stack) as running:
+    with exporters.mongodb(stack, *exporters.COMPATIBLE) as running:
         yield running.port
 
 
@@ -228,17 +234,23 @@ def test_postgres(stack: Cli, postgres_exporter: int) -> None:
 def test_mongodb(stack: Cli, mongodb_exporter: int) -> None:
     # its statistics are of a moment, and most of them move: label by label these must be there,
     # with values like ours
-    lively = ("mongodb_ss_", "mongodb_sys_", "mongodb_top_", "mongodb_dbstats_fs")
+    lively = ("mongodb_ss_", "mongodb_sys_", "mongodb_top_", "mongodb_dbstats_fs", *_OLDER)
     # what the server itself and the exporter do in the server's own databases is of no interest
     own = frozenset(("database", name) for name in ("admin", "config", "local"))
     found = agreeing(stack, "mongodb", mongodb_exporter, lively, own)
     ours, theirs = found.after, found.theirs
-    apart = ("mongodb_sys_netstat", "mongodb_sys_mounts", "mongodb_sys_vmstat", "mongodb_dbstats_")
+    apart = (
+        "mongodb_sys_netstat", "mongodb_sys_mounts", "mongodb_sys_vmstat", "mongodb_dbstats_",
+        "mongodb_collstats_",
+    )  # fmt: skip
     assert {name for name in left_out(found) if not name.startswith(apart)} == set()
     assert len(ours.names & theirs.names) > 1500
-    for name in ("mongodb_ss_connections", "mongodb_ss_opcounters", "mongodb_rs_members_health"):
+    same = ("mongodb_ss_connections", "mongodb_ss_opcounters", "mongodb_rs_members_health")
+    older = {name for name in ours.names & theirs.names if name.startswith(_OLDER)}
+    assert len(older) > 60
+    for name in (*same, *older):
         mine = {key[1] for key in ours.values if key[0] == name}
-        assert mine == {key[1] for key in theirs.values if key[0] == name} != set()
+        assert mine == {key[1] for key in theirs.values if key[0] == name} != set(), name
     assert ours.of("mongodb_dbstats_objects", database="shop") == 100
     assert ours.of("mongodb_ss_opcounters", legacy_op_type="insert") >= 100
     head = ours["mongodb_mongod_replset_oplog_head_timestamp"]
@@ -256,7 +268,6 @@ _NOT_OURS = {
     "redis_last_key_groups_scrape_duration_milliseconds",
     "redis_target_scrape_request_errors_total",
     "pg_scrape_collector_duration_seconds",  # there are no collectors: one round trip
-    "pg_scrape_collector_success",
 }
 
 
@@ -276,6 +287,16 @@ def test_our_names_are_those_of_the_lists(stack: Cli, engine: str) -> None:
     assert {name for name in settings if name.startswith(known)} == set()
     assert missing - settings == _NOT_OURS & wanted.keys()
     assert {n: k for n, k in wanted.items() if n in ours.types and ours.types[n] != k} == {}
+
+
+@pytest.mark.parametrize("engine", list(dashboards.ASKED))
+def test_what_public_dashboards_plot_is_served(stack: Cli, engine: str) -> None:
+    served = frozenset(whole(stack, engine).names)
+    found = dashboards.line(engine, dashboards.of_engine(engine), served)
+    assert found.share >= dashboards.ASKED[engine], found.missing
+    # what is there needs no excuse
+    every = [one for one in dashboards.reasons()[engine] if not one.served]
+    assert [one.why for one in every if any(map(one.holds, found.there))] == []
 
 
 def test_sizes_of_many_databases_come_a_few_at_a_time(

@@ -18,6 +18,8 @@ from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Member
 
+_WAITED = MngdbError("another scrape is waiting for the server")
+
 
 class Target:
     """A server of the stack. May be used by several threads; they take turns."""
@@ -42,14 +44,17 @@ class Target:
         seconds, and a server that is down or hangs is an answer, not an error."""
         begun = time.monotonic()
         if not self._guard.acquire(timeout=timeout):
-            waits = MngdbError("another scrape is waiting for the server")
-            return self._own(time.monotonic() - begun, self._closed(waits))
+            return self._own(time.monotonic() - begun, self._closed(_WAITED), self._up)
+        late = time.monotonic() - begun > timeout / 2
         try:
             found, error = self._tried(begun + timeout)
+            # with too little time left to find out, what the scrape before it found counts
+            if error is None or not late:
+                self._note(error)
+            up = self._up
         finally:
             self._guard.release()
-        self._note(error)
-        return chain(found, self._own(time.monotonic() - begun, error))
+        return chain(found, self._own(time.monotonic() - begun, error, up))
 
     def _closed(self, error: MngdbError) -> MngdbError:
         """The error of a server that could not be looked at: it may be for want of a way there."""
@@ -109,17 +114,18 @@ class Target:
             log(f"{self.instance.name}: {error.message if error else 'metrics are read'}")
         self._up = up
 
-    def _own(self, seconds: float, error: MngdbError | None) -> list[Family]:
-        """Whether the server is up (NaN: there was no way to find out), and what the exporters say
-        of their scrapes."""
-        unknown = isinstance(error, UnreachableError)
-        failed = math.nan if unknown else 0.0 if error is None else 1.0
+    def _own(self, seconds: float, error: MngdbError | None, found: bool | None) -> list[Family]:
+        """Whether the server is up, as `found` (NaN: there was no way to find out), and what the
+        exporters say of their scrapes."""
+        lost = isinstance(error, UnreachableError)
+        failed = math.nan if lost else 0.0 if error is None else 1.0
+        is_up = math.nan if lost or found is None else float(found)
         self._scrapes += 1
         metrics = ENGINE_INFO[self.instance.engine].metrics
         up, head, label = f"{metrics.prefix}_up", f"{metrics.prefix}_exporter", metrics.error_label
         told = ((label, error.message if error else ""),) if label else ()
         return [
-            _one(up, "Whether the server answers", 1.0 - failed, metrics.up_labels),
+            _one(up, "Whether the server answers", is_up, metrics.up_labels),
             _one(f"{head}_last_scrape_duration_seconds", "How long the scrape took", seconds),
             _one(
                 f"{head}_last_scrape_error",

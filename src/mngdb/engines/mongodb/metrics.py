@@ -1,30 +1,31 @@
 """MongoDB's metrics, under the names and labels of Percona's mongodb_exporter (0.43).
 
 Nearly everything is one document, which the server keeps for its own diagnosis (getDiagnosticData):
-each number in it becomes a metric that is called like its path. Left out of the exporter's names:
-its second copy of replSetGetStatus without a prefix (`mongodb_members_…`; here `mongodb_rs_…`),
-and the statistics of the network and of mount points below `mongodb_sys_`.
+each number in it becomes a metric that is called like its path, and, where public dashboards plot
+it so, like the exporter calls it with `--compatible-mode`. Left out of the exporter's names: its
+second copy of replSetGetStatus without a prefix (`mongodb_members_…`; here `mongodb_rs_…`), and the
+statistics of the network and of mount points below `mongodb_sys_`.
+
+Each question is asked by itself: one that is refused costs its own figures.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from array import array
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
-from math import nan
 from typing import Any
 
 from bson import Timestamp
 
-from mngdb.engines.mongodb.client import Document, Session
-from mngdb.samples import Columns, Family, Kind, Ration, Sample, families
-
-Labels = tuple[tuple[str, str], ...]
+from mngdb.engines.mongodb import metric_replica
+from mngdb.engines.mongodb.client import Document, Refused, Session
+from mngdb.engines.mongodb.metric_data import Ask, Data, kind_of
+from mngdb.engines.mongodb.metric_names import compatible
+from mngdb.samples import Family, Kind, Labels, Sample
 
 #: Path to the short form that begins a metric's name. The first that fits counts.
 _PREFIXES = (
@@ -60,18 +61,8 @@ _SKIPPED = frozenset(
         "systemMetrics.vmstat",
     }
 )
-#: A dear question may take this share of a core of the server.
-_SHARE = 0.002
-#: Numbers of dbStats that become metrics.
-_DBSTATS = (
-    "collections", "views", "objects", "avgObjSize", "dataSize", "storageSize", "indexes",
-    "indexSize", "totalSize", "scaleFactor", "fsUsedSize", "fsTotalSize", "ok",
-)  # fmt: skip
-#: Collections of a database that are counted: an app may make as many as it likes.
-_COLLECTIONS = 500
-_LEFT_OUT = "mngdb_mongodb_collections_left_out"
 _HELP = "Of the server's own statistics"
-_OPLOG = "mongodb_mongod_replset_oplog_"
+_REFUSED = "mngdb_mongodb_questions_refused"
 
 
 class Metrics:
@@ -80,18 +71,31 @@ class Metrics:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._cluster = ""
-        self._dear = [(ask, Ration(_SHARE)) for ask in (self._ask_top, self._ask_databases)]
-        self._left_out: list[Sample] = []
-        self._kept: list[tuple[list[str], Columns]] = [([], Columns()) for _ in self._dear]
+        self._data = Data()
 
     def scrape(self, timeout: float) -> Iterable[Family]:
-        """Every family. `timeout` in seconds. Raises ConnectError, Refused."""
+        """Every family. `timeout` in seconds. Raises ConnectError."""
         deadline = time.monotonic() + timeout
-        data = self._ask(deadline, "getDiagnosticData")["data"]
-        status = data.get("replSetGetStatus", {})
+        refused: list[str] = []
+
+        def ask(name: str, value: Any = 1, *, on: str = "admin", **rest: Any) -> Document:
+            left = max(0.05, deadline - time.monotonic())
+            return self._session.command(name, value, on=on, limit=left, **rest)
+
+        def tell(name: str, value: Any = 1, **rest: Any) -> Document:
+            try:
+                return ask(name, value, **rest)
+            except Refused:
+                refused.append(name)
+                return {}
+
+        data = tell("getDiagnosticData").get("data") or {
+            name: tell(name) for name in ("serverStatus", "replSetGetStatus")
+        }
+        status, server = data.get("replSetGetStatus") or {}, data.get("serverStatus") or {}
         if not self._cluster and status:
-            settings = self._ask(deadline, "replSetGetConfig")["config"]["settings"]
-            self._cluster = str(settings.get("replicaSetId", ""))
+            config = tell("replSetGetConfig").get("config", {})
+            self._cluster = str(config.get("settings", {}).get("replicaSetId", ""))
         base = (
             ("cl_id", self._cluster),
             ("cl_role", ""),
@@ -100,103 +104,32 @@ class Metrics:
         )
         found = _Found(base)
         found.walk(data, "", base)
-        found.special(data.get("serverStatus", {}))
-        oplog = list(self._oplog(status, base, deadline))
-        for number, (ask, ration) in enumerate(self._dear):
-            if ration.due:
-                begun = time.monotonic()
-                self._kept[number] = ask(base, deadline)
-                ration.spend(time.monotonic() - begun)
-        return chain(found.families(), oplog, *(_kept(*one) for one in self._kept), [self._left()])
-
-    def _left(self) -> Family:
-        text = f"Collections that are not counted: the {_COLLECTIONS} busiest of a database are"
-        return Family(_LEFT_OUT, "gauge", text, self._left_out)
+        found.special(server)
+        plain = found.families()
+        apart = [
+            *metric_replica.of_server(server),
+            *metric_replica.of_set(status),
+            *_oplog(status, tell),
+        ]
+        refused += self._data.look(ask, base, deadline)
+        return chain(plain, compatible(plain), apart, self._data.families(), [_refused(refused)])
 
     def close(self) -> None:
         """There is only the session."""
 
-    def _ask(
-        self, deadline: float, name: str, value: Any = 1, *, on: str = "admin", **rest: Any
-    ) -> Document:
-        left = max(0.05, deadline - time.monotonic())
-        return self._session.command(name, value, on=on, limit=left, **rest)
 
-    def _oplog(self, status: Mapping[str, Any], base: Labels, deadline: float) -> Iterator[Family]:
-        """When the oplog begins and ends: between them lies its window."""
-        head = status.get("optimes", {}).get("lastAppliedWallTime")
-        if not isinstance(head, datetime):
-            return
-        reply = self._ask(
-            deadline,
-            "find",
-            "oplog.rs",
-            on="local",
-            sort={"$natural": 1},
-            batchSize=1,
-            projection={"ts": 1},
-            singleBatch=True,
-        )
-        batch = reply["cursor"]["firstBatch"]
-        if not batch:
-            return
-        for name, value, text in (
-            ("head_timestamp", head.timestamp(), "When the last operation was applied"),
-            ("tail_timestamp", float(batch[0]["ts"].time), "When the oldest one was written"),
-        ):
-            sample = Sample(_OPLOG + name, base, value)
-            yield Family(_OPLOG + name, "gauge", text, (sample,))
-
-    def _ask_top(self, base: Labels, deadline: float) -> tuple[list[str], Columns]:
-        totals = self._ask(deadline, "top")["totals"]
-        every = {name: kinds for name, kinds in totals.items() if isinstance(kinds, dict)}
-        there = _busiest(every)
-        self._left_out = [
-            Sample(_LEFT_OUT, (("database", database),), float(count))
-            for database, count in Counter(_database(name) for name in every.keys() - there).items()
-        ]
-        words = dict.fromkeys(
-            (kind, word)
-            for kinds in there.values()
-            for kind, used in kinds.items()
-            for word in used
-        )
-        columns = [
-            array("d", (float(kinds.get(kind, {}).get(word, nan)) for kinds in there.values()))
-            for kind, word in words
-        ]
-        places = [name.partition(".") for name in there]
-        labels = [(*base, ("collection", place[2]), ("database", place[0])) for place in places]
-        names = [f"mongodb_top_{kind}_{word}" for kind, word in words]
-        return names, Columns(labels, columns)
-
-    def _ask_databases(self, base: Labels, deadline: float) -> tuple[list[str], Columns]:
-        columns = [array("d") for _ in _DBSTATS]
-        labels = []
-        names = self._ask(deadline, "listDatabases", nameOnly=True)["databases"]
-        for document in names:
-            database = str(document["name"])
-            values = self._ask(deadline, "dbStats", on=database)
-            labels.append((*base, ("database", database)))
-            for name, column in zip(_DBSTATS, columns, strict=True):
-                column.append(float(values.get(name, nan)))
-        return [f"mongodb_dbstats_{name}" for name in _DBSTATS], Columns(labels, columns)
+def _oplog(status: Mapping[str, Any], tell: Ask) -> Iterable[Family]:
+    head = status.get("optimes", {}).get("appliedOpTime", {}).get("ts")
+    if not isinstance(head, Timestamp):
+        return ()
+    only = {"sort": {"$natural": 1}, "projection": {"ts": 1}, "batchSize": 1, "singleBatch": True}
+    batch = tell("find", "oplog.rs", on="local", **only).get("cursor", {}).get("firstBatch")
+    return metric_replica.oplog(float(head.time), float(batch[0]["ts"].time)) if batch else ()
 
 
-def _database(name: str) -> str:
-    return name.partition(".")[0]
-
-
-def _busiest(every: Mapping[str, Any]) -> dict[str, Any]:
-    """The collections of each database that took the most time."""
-    busy = sorted(every, key=lambda name: -every[name].get("total", {}).get("time", 0))
-    counts: Counter[str] = Counter()
-    found = set()
-    for name in busy:
-        counts[_database(name)] += 1
-        if counts[_database(name)] <= _COLLECTIONS:
-            found.add(name)
-    return {name: kinds for name, kinds in every.items() if name in found}
+def _refused(questions: Iterable[str]) -> Family:
+    samples = [Sample(_REFUSED, (("question", one),), 1.0) for one in dict.fromkeys(questions)]
+    return Family(_REFUSED, "gauge", "Questions that the server did not answer", samples)
 
 
 class _Found:
@@ -281,12 +214,7 @@ def _name(path: str, key: str) -> tuple[str, str]:
 @lru_cache(maxsize=16384)
 def _kind(name: str) -> Kind:
     # the exporter has types for what it walks, and none for what it shows apart
-    apart = name.startswith("mongodb_ss_locks_acquire")
-    return "counter" if name.lower().endswith("count") and not apart else "untyped"
-
-
-def _kept(names: list[str], columns: Columns) -> Iterator[Family]:
-    return families([(name, _kind(name), _HELP) for name in names], [columns])
+    return "untyped" if name.startswith("mongodb_ss_locks_acquire") else kind_of(name)
 
 
 def _family(name: str, samples: list[Sample]) -> Family:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import pq
@@ -14,9 +14,11 @@ from mngdb import log
 from mngdb.dial import ready
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.redact import redacted
-from mngdb.errors import ConnectError, UnobservableError
+from mngdb.errors import ConnectError
 from mngdb.findings import Seen
 
+#: SQLSTATE insufficient_privilege.
+_DENIED = b"42501"
 #: A row as the server wrote it: text, or None for NULL.
 Row = list[bytes | None]
 
@@ -40,28 +42,33 @@ class Rows:
         return (value(row, number) for row in range(len(self)))
 
 
-def ask(connection: psycopg.Connection[Any], queries: Sequence[str], timeout: float) -> list[Rows]:
-    """The rows of each query. `timeout` in seconds, for all of them together.
+class Refusal(NamedTuple):
+    """Why the server did not answer one query."""
 
-    Raises ConnectError when the server is gone or too slow (the connection is then of no more
-    use), and UnobservableError when it refuses a query.
+    text: str
+    denied: bool
+    """Whether the login may not ask this."""
+
+
+def ask(
+    connection: psycopg.Connection[Any], queries: Mapping[str, str], timeout: float
+) -> dict[str, Rows | Refusal]:
+    """The rows of each query, each in a transaction of its own: one that is refused, or that waits
+    for longer than the session lets it, spoils no other. `timeout` in seconds, for all of them.
+
+    Raises ConnectError when the server is gone or too slow; the connection is then of no more use.
     """
-    with log.timed(__name__, lambda: redacted("; ".join(queries))):
-        return _ask(connection.pgconn, queries, time.monotonic() + timeout)
-
-
-def _ask(wire: pq.abc.PGconn, queries: Sequence[str], deadline: float) -> list[Rows]:
-    found: list[Rows] = []
+    found: dict[str, Rows | Refusal] = {}
+    deadline = time.monotonic() + timeout
     try:
-        # the simple protocol takes several statements at once
-        wire.send_query(";".join(queries).encode())
-        while (result := _next(wire, deadline)) is not None:
-            if result.status == pq.ExecStatus.TUPLES_OK:
-                found.append(Rows(result))
-            elif result.status not in {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY}:
-                text = result.error_message.decode(errors="replace").strip().partition("\n")[0]
-                _drain(wire, deadline)
-                raise UnobservableError(f"PostgreSQL did not answer: {text}")
+        with log.timed(__name__, lambda: redacted("; ".join(queries.values()))):
+            for name, result in _each(connection.pgconn, queries, deadline):
+                if result is None or result.status == pq.ExecStatus.FATAL_ERROR:
+                    state = result and result.error_field(pq.DiagnosticField.SQLSTATE)
+                    found[name] = Refusal(_refusal(result), state == _DENIED)
+                    log.say(__name__, f"{name}: {_refusal(result)}")
+                else:
+                    found[name] = Rows(result)
     except psycopg.Error as error:
         raise ConnectError(
             f"PostgreSQL closed the connection: {first_line(error)}", kind="down"
@@ -101,24 +108,36 @@ def _ask_each(
     deadline: float,
     found: dict[str, Seen[list[Any]]],
 ) -> None:
-    wire.enter_pipeline_mode()
-    for text in queries.values():
-        plain = text.startswith("SET ")
-        asked = text if plain else f"SELECT coalesce(json_agg(q), '[]') FROM ({text}) q"  # noqa: S608
-        wire.send_query_params(asked.encode(), None)
-        wire.pipeline_sync()
-    while wire.flush():
-        if not ready(wire.socket, max(0.0, deadline - time.monotonic()), write=True):
-            raise ConnectError("PostgreSQL does not answer in time", "is it busy?", "down")
-    for name in queries:
-        result = _next(wire, deadline)
+    texts = {
+        name: text
+        if text.startswith("SET ")
+        else f"SELECT coalesce(json_agg(q), '[]') FROM ({text}) q"  # noqa: S608
+        for name, text in queries.items()
+    }
+    for name, result in _each(wire, texts, deadline):
         if result is None or result.status == pq.ExecStatus.FATAL_ERROR:
             found[name] = Seen(missing=_refusal(result))
         elif result.status == pq.ExecStatus.TUPLES_OK:
             # the server hands on what its files have, also what is no text
             said = (result.get_value(0, 0) or b"[]").decode(errors="replace")
             found[name] = Seen(json.loads(said))
-        _drain(wire, deadline)
+
+
+def _each(
+    wire: pq.abc.PGconn, queries: Mapping[str, str], deadline: float
+) -> Iterator[tuple[str, pq.abc.PGresult | None]]:
+    """What the server says to each query, all of them sent in one go."""
+    wire.enter_pipeline_mode()
+    for text in queries.values():
+        wire.send_query_params(text.encode(), None)
+        wire.pipeline_sync()
+    while wire.flush():
+        if not ready(wire.socket, max(0.0, deadline - time.monotonic()), write=True):
+            raise ConnectError("PostgreSQL does not answer in time", "is it busy?", "down")
+    for name in queries:
+        yield name, _next(wire, deadline)
+        while _next(wire, deadline) is not None:
+            pass
         _next(wire, deadline)  # the end of this query's part
     wire.exit_pipeline_mode()
 
@@ -135,8 +154,3 @@ def _next(wire: pq.abc.PGconn, deadline: float) -> pq.abc.PGresult | None:
             raise ConnectError("PostgreSQL does not answer in time", "is it busy?", "down")
         wire.consume_input()
     return wire.get_result()
-
-
-def _drain(wire: pq.abc.PGconn, deadline: float) -> None:
-    while _next(wire, deadline) is not None:
-        pass

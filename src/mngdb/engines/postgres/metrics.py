@@ -1,45 +1,45 @@
 """PostgreSQL's metrics, under the names and labels of postgres_exporter (0.17), in one round trip.
 
-What costs the server more than a blink (sizes of many databases, counts of many tables) is asked
-again only when the pause since has been long enough: see `_SHARE`. Settings are asked again when
-the server has read its files. Left out of the exporter's names: what it counts of itself.
+Each question is a transaction of its own: one that is refused, or that waits for a lock, costs its
+own figures. `pg_scrape_collector_success` tells which; those that the login may not ask are left
+out of it, as is a collector that is switched off.
 
-Per-table figures: the exporter shows those of the one database that it is connected to. Here they
-are those of the file's databases (the first ten: each look costs a login).
+What costs the server more than a blink (sizes of many databases, counts of many tables, costs of
+statements) is asked again only when the pause since has been long enough: see `_SHARE`. Settings
+are asked again when the server has read its files. Left out of the exporter's names: what it counts
+of itself.
 """
 
 from __future__ import annotations
 
 import time
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from math import nan
 
-from mngdb.engines.postgres.batch import Rows, ask
+from mngdb.engines.postgres.batch import Refusal, Rows, ask
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.metric_queries import (
     CHEAP,
+    EXTENSION,
+    PATIENCE,
     SETTINGS,
     SIZES,
     SIZES_MAX,
-    TABLE_COLUMNS,
-    TABLES,
-    TABLES_COUNTED,
-    Query,
+    STATEMENT_COLUMNS,
+    STATEMENT_LABELS,
+    STATEMENTS,
 )
+from mngdb.engines.postgres.metric_rows import CLOCK, between, columns, text
 from mngdb.engines.postgres.metric_settings import settings
-from mngdb.errors import ConnectError, UnobservableError
-from mngdb.samples import Columns, Family, Ration, Sample, families
+from mngdb.engines.postgres.metric_tables import Tables
+from mngdb.samples import Columns, Family, Labels, Ration, Sample, families
 
-#: Dear queries may take this share of a core of the server, those for tables and the one for sizes
-#: each.
+#: Dear queries may take this share of a core of the server: those for tables, the one for sizes and
+#: the one for statements each.
 _SHARE = 0.002
-#: What a login costs the server, in seconds: a process, SCRAM, the first look into the catalogue.
-_LOGIN = 0.006
-#: Seconds until a database that could not be entered is tried again.
+#: Seconds until one that was refused is asked again.
 _LATER = 30.0
-_CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
+_SUCCESS = "pg_scrape_collector_success"
 _STATES = (
     "active", "idle", "idle in transaction", "idle in transaction (aborted)",
     "fastpath function call", "disabled",
@@ -49,8 +49,12 @@ _MODES = (
     "sharerowexclusivelock", "exclusivelock", "accessexclusivelock", "sireadlock",
 )  # fmt: skip
 
+#: Parts that are not of `CHEAP`.
+_PARTS = {"settings": "settings", "sizes": "database", "costs": "stat_statements"}
+#: The query of `CHEAP` that tells the databases.
+_DATABASES = "0"
 
-Labels = tuple[tuple[str, str], ...]
+Said = Mapping[str, Rows | Refusal]
 
 
 class Metrics:
@@ -60,13 +64,23 @@ class Metrics:
     def __init__(self, session: Session, inside: Sequence[str]) -> None:
         self._session = session
         self._server = f"{session.access.host}:{session.access.port}"
+        self._patient = False
+        version = session.main.pgconn.server_version // 10_000
+        self._cheap = {
+            str(number): query
+            for number, query in enumerate(CHEAP)
+            if query.since <= version <= query.until
+        }
+        self._databases: list[str] = []
         self._sizes: dict[str, float] = {}
         self._sizes_after = 0
         self._sizes_whole = False
         self._sizes_ration = Ration(_SHARE)
-        self._tables: dict[str, Columns] = {name: Columns() for name in inside}
-        self._left_out: dict[str, int] = {}
-        self._tables_ration = {name: Ration(_SHARE / len(inside)) for name in inside}
+        self._extension = ""
+        self._io = "shared_" if version >= 17 else ""
+        self._statements = Columns()
+        self._statements_ration = Ration(_SHARE)
+        self._tables = Tables(session, inside, _SHARE)
         self._settings: list[Family] = []
         self._loaded = ""
 
@@ -74,107 +88,100 @@ class Metrics:
         """There is only the session."""
 
     def scrape(self, timeout: float) -> Iterable[Family]:
-        """Every family. `timeout` in seconds. Raises ConnectError, UnobservableError."""
+        """Every family. `timeout` in seconds. Raises ConnectError."""
         deadline = time.monotonic() + timeout
-        version = self._session.main.pgconn.server_version // 10_000
-        queries = [query for query in CHEAP if query.since <= version]
-        asked = [query.sql for query in queries]
-        asked.append(SETTINGS.replace("{loaded}", self._loaded))
+        asked = {name: query.sql for name, query in self._cheap.items()}
+        if not self._patient:
+            asked |= {name: f"SET {name} = '{value}'" for name, value in PATIENCE.items()}
+        asked["settings"] = SETTINGS.replace("{loaded}", self._loaded)
         # the first round goes from scrape to scrape, the later ones are rationed
-        sizes_due = self._sizes_ration.due or not self._sizes_whole
-        if sizes_due:
-            asked += [_CLOCK, SIZES.format(after=self._sizes_after, limit=SIZES_MAX), _CLOCK]
-        answers = ask(self._session.main, asked, timeout)
-        databases = [_text(name) for name in answers[0].column(0)]
-        self._keep_settings(answers[len(queries)])
-        if sizes_due:
-            self._keep_sizes(*answers[len(queries) + 1 :])
-        there = self._inside(set(databases), deadline)
+        if self._sizes_ration.due or not self._sizes_whole:
+            sizes = SIZES.format(after=self._sizes_after, limit=SIZES_MAX)
+            asked |= {"sizes begun": CLOCK, "sizes": sizes, "sizes done": CLOCK}
+        if self._statements_ration.due:
+            asked["extension"] = EXTENSION
+            if self._extension:
+                costs = STATEMENTS.format(schema=self._extension, io=self._io)
+                asked |= {"costs begun": CLOCK, "costs": costs, "costs done": CLOCK}
+        said = ask(self._session.main, asked, timeout)
+        self._patient = True
+        databases = said[_DATABASES]
+        if isinstance(databases, Rows):
+            self._databases = [text(name) for name in databases.column(0)]
+        self._keep_settings(said["settings"])
+        self._keep_sizes(said)
+        self._keep_statements(said)
+        self._tables.look(self._databases, deadline)
         return chain(
-            self._answered(queries, answers, databases),
+            self._answered(said, self._databases),
             self._settings,
-            _sizes(dict(self._sizes), databases),
-            families(TABLE_COLUMNS, there),
-            [
-                _left_out(
-                    {name: self._left_out[name] for name in databases if name in self._left_out}
-                )
-            ],
+            _sizes(dict(self._sizes), self._databases, self._server),
+            families(STATEMENT_COLUMNS, [self._statements]),
+            self._tables.families(self._databases),
+            [self._success(said)],
         )
 
-    def _answered(
-        self, queries: Sequence[Query], answers: Sequence[Rows], databases: Sequence[str]
-    ) -> Iterator[Family]:
+    def _answered(self, said: Said, databases: Sequence[str]) -> Iterator[Family]:
         """One family at a time: with hundreds of databases they are many samples."""
-        for query, rows in zip(queries, answers, strict=False):
-            for family in query.families(rows, self._server):
-                yield _filled(family, databases, self._server)
+        for name, query in self._cheap.items():
+            answer = said[name]
+            if isinstance(answer, Rows):
+                for family in query.families(answer, self._server):
+                    yield _filled(family, databases, self._server)
 
-    def _keep_settings(self, rows: Rows) -> None:
-        for loaded in rows.column(0):
-            self._loaded = _text(loaded)
-            self._settings = settings([row[1:] for row in rows], self._server)
-            break
+    def _success(self, said: Said) -> Family:
+        """Which parts could be read. What the login may not ask is no failure."""
+        answers = [
+            *((query.part, said[name]) for name, query in self._cheap.items()),
+            *((part, said[name]) for name, part in _PARTS.items() if name in said),
+            *(("stat_user_tables", refusal) for refusal in self._tables.refused.values()),
+        ]
+        found: dict[str, float] = {}
+        for part, answer in answers:
+            if isinstance(answer, Rows) or not answer.denied:
+                found[part] = min(found.get(part, 1.0), float(isinstance(answer, Rows)))
+        samples = [Sample(_SUCCESS, (("collector", n),), value) for n, value in found.items()]
+        return Family(_SUCCESS, "gauge", "Whether a part of the scrape succeeded", samples)
 
-    def _keep_sizes(self, begun: Rows, rows: Rows, done: Rows) -> None:
-        self._sizes |= {_text(name): float(size or 0) for name, size, _ in rows}
-        last = len(rows) < SIZES_MAX
-        self._sizes_after = 0 if last else max(int(number or 0) for number in rows.column(2))
-        self._sizes_whole = self._sizes_whole or last
-        self._sizes_ration.spend(_between(begun, done))
+    def _keep_settings(self, rows: Rows | Refusal) -> None:
+        if isinstance(rows, Rows):
+            for loaded in rows.column(0):
+                self._loaded = text(loaded)
+                self._settings = settings([row[1:] for row in rows], self._server)
+                break
 
-    def _inside(self, databases: set[str], deadline: float) -> list[Columns]:
-        found = []
-        for name in self._tables:
-            if name in databases:
-                if self._tables_ration[name].due:
-                    self._look_into(name, deadline)
-                found.append(self._tables[name])
-        return found
+    def _keep_sizes(self, said: Said) -> None:
+        rows = said.get("sizes")
+        if isinstance(rows, Refusal):
+            self._sizes_ration.wait(_LATER)
+        elif rows is not None:
+            self._sizes |= {text(name): float(size) for name, size, _ in rows if size is not None}
+            last = len(rows) < SIZES_MAX
+            self._sizes_after = 0 if last else max(int(number or 0) for number in rows.column(2))
+            self._sizes_whole = self._sizes_whole or last
+            self._sizes_ration.spend(between(said["sizes begun"], said["sizes done"]))
 
-    def _look_into(self, name: str, deadline: float) -> None:
-        """A database that cannot be entered (it is gone, it takes no connections) has no tables to
-        count; the server's other metrics do not suffer from that. The connection is not kept: it
-        would keep its owner from dropping or renaming the database."""
-        left = max(0.1, deadline - time.monotonic())
-        try:
-            with self._session.inside(name, left) as inside:
-                begun, rows, done = ask(inside, [_CLOCK, TABLES, _CLOCK], left)
-            self._tables[name] = _columns(rows)
-            self._left_out[name] = _total(rows) - len(rows)
-        except (ConnectError, UnobservableError):
-            self._tables[name] = Columns()
-            self._left_out.pop(name, None)
-            self._tables_ration[name].wait(_LATER)
-        else:
-            self._tables_ration[name].spend(_between(begun, done) + _LOGIN)
-
-
-def _between(before: Rows, after: Rows) -> float:
-    (begun,), (done,) = before.column(0), after.column(0)
-    return float(done or 0) - float(begun or 0)
-
-
-def _text(value: bytes | None) -> str:
-    return value.decode(errors="replace") if value is not None else ""
+    def _keep_statements(self, said: Said) -> None:
+        where, rows = said.get("extension"), said.get("costs")
+        if isinstance(where, Rows):
+            self._extension = next((text(schema) for schema in where.column(0)), "")
+        if isinstance(rows, Rows):
+            self._statements = columns(rows, STATEMENT_LABELS, len(STATEMENT_COLUMNS))
+            self._statements_ration.spend(between(said["costs begun"], said["costs done"]))
+        elif not self._extension or rows is not None:
+            self._statements = Columns()
+            self._statements_ration.wait(_LATER)
 
 
-def _sizes(sizes: dict[str, float], databases: Sequence[str]) -> Iterator[Family]:
+def _sizes(sizes: dict[str, float], databases: Sequence[str], server: str) -> Iterator[Family]:
     """Of the databases that there are; one that is new is absent until its turn has come."""
-    name = "pg_database_size_bytes"
-    samples = [Sample(name, (("datname", one),), sizes[one]) for one in databases if one in sizes]
-    yield Family(name, "gauge", "Disk space used by the database", samples)
-
-
-def _left_out(found: dict[str, int]) -> Family:
-    name = "mngdb_postgres_tables_left_out"
-    text = f"Tables that are not counted: the {TABLES_COUNTED} largest of a database are"
-    samples = [Sample(name, (("datname", one),), float(count)) for one, count in found.items()]
-    return Family(name, "gauge", text, samples)
-
-
-def _total(rows: Rows) -> int:
-    return next((int(total or 0) for total in rows.column(3 + len(TABLE_COLUMNS))), 0)
+    there = [one for one in databases if one in sizes]
+    for name, more in (
+        ("pg_database_size_bytes", ()),
+        ("pg_custom_database_size_custom_bytes", (("server", server),)),  # PMM's name for it
+    ):
+        samples = [Sample(name, (("datname", one), *more), sizes[one]) for one in there]
+        yield Family(name, "gauge", "Disk space used by the database", samples)
 
 
 def _filled(family: Family, databases: Sequence[str], server: str) -> Family:
@@ -216,18 +223,3 @@ _FILLED: dict[str, tuple[str, Callable[[str, str, str], Labels]]] = {
     "pg_stat_activity_count": ("state", _idle),
     "pg_stat_activity_max_tx_duration": ("state", _idle),
 }
-
-
-def _columns(rows: Rows) -> Columns:
-    """What is kept of a database's tables: the rows themselves would be five times as large."""
-    same: dict[tuple[str, str], tuple[str, str]] = {}  # thousands of tables, a few schemas
-    labels: list[Labels] = []
-    for row in rows:
-        database, schema = ("datname", _text(row[0])), ("schemaname", _text(row[1]))
-        table = ("relname", _text(row[2]))
-        labels.append((same.setdefault(database, database), table, same.setdefault(schema, schema)))
-    values = [
-        array("d", (nan if value is None else float(value) for value in rows.column(column)))
-        for column in range(3, 3 + len(TABLE_COLUMNS))
-    ]
-    return Columns(labels, values)

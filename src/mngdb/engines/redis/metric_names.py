@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from mngdb.data import values
 from mngdb.samples import Kind
 
 
-def _field(text: dict[Any, Any]) -> tuple[str, Kind, float]:
-    divisor = float(text.pop("divisor", 1))
+class Field(NamedTuple):
+    """What a field of INFO becomes."""
+
+    names: tuple[str, ...]
+    kind: Kind
+    divisor: float
+    """Of its value, to the metric's unit."""
+
+
+def _field(text: dict[Any, Any]) -> Field:
+    divisor, before = float(text.pop("divisor", 1)), text.pop("before", None)
     ((kind, name),) = text.items()
-    return name, kind, divisor
+    return Field((name, before) if before else (name,), kind, divisor)
 
 
-FIELDS: dict[str, tuple[str, Kind, float]] = {k: _field(v) for k, v in values(__file__).items()}
+FIELDS: dict[str, Field] = {k: _field(v) for k, v in values(__file__).items()}

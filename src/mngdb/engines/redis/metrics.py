@@ -79,11 +79,11 @@ def _one(name: str, kind: Kind, text: str, value: float) -> Family:
 
 
 def _plain(info: Mapping[str, str]) -> Iterator[Family]:
-    for field, (name, kind, divisor) in FIELDS.items():
+    for field, (names, kind, divisor) in FIELDS.items():
         text = info.get(field)
-        if text is None:
-            continue
-        yield _one(name, kind, f"{field} of INFO", _number(text) / divisor)
+        if text is not None:
+            for name in names:
+                yield _one(name, kind, f"{field} of INFO", _number(text) / divisor)
 
 
 def _number(text: str) -> float:
