@@ -224,6 +224,8 @@ class DesiredInstance(Struct, frozen=True):
     """App to a second secret that has to let it in, while its rotation goes on."""
     known: frozenset[str] = frozenset()
     """Objects that an earlier `up` made and that are not marked on the server itself."""
+    unknown: frozenset[str] = frozenset()
+    """Apps of whose secrets the vault knows nothing: those in `secrets` are made up."""
     allow: frozenset[str] = frozenset()
     """Objects that the command names, and `*` for `--prune`."""
 

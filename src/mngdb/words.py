@@ -12,6 +12,8 @@ _COMMANDS = re.compile(rf"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f{_STRAN
 _IN_JSON = re.compile(rf"[{_STRANGE}]")
 #: What `--yes` adds to what a command allows: what costs money. No login is called so.
 COSTS = "$"
+#: How a step says that it takes consent to change a login of somebody else's.
+TAKE_OVER = "take over a login that this stack did not create"
 
 
 def numbers(version: str) -> tuple[int, ...]:

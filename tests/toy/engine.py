@@ -21,6 +21,7 @@ from mngdb.dial import dial, prove
 from mngdb.engines import logins
 from mngdb.engines.protocol import Engine
 from mngdb.errors import ConnectError, StepError, UsageError
+from mngdb.facts.found import FoundServer
 from mngdb.facts.sessions import Sessions
 from mngdb.model import (
     Access,
@@ -119,7 +120,7 @@ class ToyEngine:
     stop_signal: int = signal.SIGTERM
     commits = statements = memory = slow = bloat = indexes = locks = end_session = None
     hang_up = keys = keys_file = incremental = back_up_logically = supersede = None
-    describe = slow_lines = rehearse = denied = None
+    describe = slow_lines = rehearse = denied = script = None
 
     def render(self, asked: DesiredInstance) -> Unit:
         site, spec = asked.site, cast(ToyInstance, asked.instance.spec)
@@ -216,6 +217,9 @@ class ToyEngine:
     def observe(self, session: Session, asked: DesiredInstance, *, logins: bool = False) -> Facts:
         found = {name: Login(**one) for name, one in session.ask("logins").items()}
         return Facts(found, session.ask("info")["version"])
+
+    def found(self, session: Session) -> FoundServer:
+        return FoundServer(notes=("nobody adopts a toy",))
 
     def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> Facts:
         return self.observe(session, asked)

@@ -24,12 +24,50 @@ from mngdb.spec.target_info import DEFAULT_TARGET
     "--app", "apps", multiple=True, metavar="NAME", help="App that uses them; repeatable."
 )
 @click.option("--name", default="mng", show_default=True, help="The stack's name.")
+@click.option(
+    "--from",
+    "origins",
+    multiple=True,
+    metavar="URL",
+    help="A running server to describe, as postgresql://USER@HOST, redis://USER@HOST or "
+    "mongodb://USER@HOST, or an SQL file with CREATE USER and GRANT. Repeatable; '-' reads URLs "
+    "from standard input.",
+)
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --from, a file with one password per line, in the order of the URLs. Default: "
+    "MNGDB_SECRET_INSTANCE_ADMIN, else a prompt.",
+)
+@click.option(
+    "--keep-passwords",
+    is_flag=True,
+    help="With --from FILE.sql, store the passwords in it in the vault.",
+)
 @common
-def init(options: Options, engines: str, apps: tuple[str, ...], name: str) -> None:
-    """Write a commented mngdb.yaml. Never prompts, and never overwrites a file."""
+def init(
+    options: Options,
+    engines: str,
+    apps: tuple[str, ...],
+    name: str,
+    origins: tuple[str, ...],
+    password_file: Path | None,
+    keep_passwords: bool,
+) -> None:
+    """Write a commented mngdb.yaml. Never overwrites a file.
+
+    With --from, look at running servers and write the file that describes them. Nothing changes
+    there, and the file revokes nothing ('adopt: true').
+    """
     from mngdb.ops.init import write
 
     path = Path(options.files[0] if options.files else DEFAULT_FILE)
+    if origins:
+        from mngdb.cli.adopt import adopt
+
+        adopt(options, path, name, origins, password_file, keep=keep_passwords)
+        return
     wanted = [one.strip() for one in engines.split(",") if one.strip()]
     write(path, name, wanted, list(apps), options.target or DEFAULT_TARGET)
     options.say({"file": str(path)}, in_full(f"wrote {path}; next: mngdb up"))

@@ -18,14 +18,18 @@ an app that is back is opened.
 from __future__ import annotations
 
 import shlex
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.errors import UsageError
 from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.words import TAKE_OVER
+
+S = TypeVar("S")
 
 
 class Login(Struct, frozen=True):
@@ -73,10 +77,23 @@ def unwanted(
 
 def take_over(asked: DesiredInstance, login: Login) -> Step[object]:
     """Asks for consent: it does nothing itself, and without it nothing else is done."""
-    text = "take over a login that this stack did not create"
     instance, run = asked.instance, lambda _: None
-    return Step(
-        instance.name, instance.engine, "change", _label(asked, login), text, run, destructive=True
+    what = _label(asked, login)
+    return Step(instance.name, instance.engine, "change", what, TAKE_OVER, run, destructive=True)
+
+
+def mended(step: Step[S]) -> Step[S]:
+    """A right that an adopted login lacks, marked: nobody changed the file or the login since."""
+    return replace(step, detail=f"{step.detail} [worth mending: the login has less than the file]")
+
+
+def other_password(asked: DesiredInstance, app: str) -> Notice:
+    """An adopted login whose password is not what the vault has for it."""
+    name = asked.instance.name
+    return Notice(
+        name,
+        f"the secret {name}_{app} in the vault is not the password of the login {app}",
+        f"mngdb secret set {name}_{app} stores the one that it has",
     )
 
 

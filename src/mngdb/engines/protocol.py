@@ -39,6 +39,7 @@ from mngdb.spec.engine_info import EngineInfo
 if TYPE_CHECKING:
     from mngdb.facts.bloat import Bloated
     from mngdb.facts.denied import Denied
+    from mngdb.facts.found import FoundServer
     from mngdb.facts.indexes import Advice
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
     from mngdb.facts.locks import Backend
@@ -140,6 +141,17 @@ class Observe(Protocol[S, F_co, C_co]):
     def observe(self, session: S, asked: DesiredInstance, *, logins: bool = False) -> F_co:
         """Look at everything that `reconcile` judges; with `logins`, at what the steps for logins
         follow from alone, and not into databases. Raises UnobservableError."""
+        ...
+
+    def found(self, session: S) -> FoundServer:
+        """What others made on a server, as the file can say it. Changes nothing; what the login
+        may not see is a note. Raises UnobservableError, ConnectError."""
+        ...
+
+    @property
+    def script(self) -> Callable[[str], FoundServer] | None:
+        """The same of a script that makes logins and databases, in the server's own language; None:
+        there is no such thing. Raises UsageError."""
         ...
 
     def inspect(self, session: S, asked: DesiredInstance, health: bool) -> C_co:

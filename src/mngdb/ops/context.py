@@ -303,6 +303,7 @@ class Context(Struct, frozen=True, dict=True):
             secrets=self._secrets(instance, self.logins(instance), going, invent),
             site=self.target(instance).site(instance, find=find),
             also=valid.beside(self.vault, instance, going),
+            unknown=self.unknown(instance),
             known=frozenset(self.applied().get(instance.name, ())),
             allow=allow | {ENGINE_INFO[instance.engine].login + name for name in allow - {"*"}},
         )
@@ -350,8 +351,18 @@ class Context(Struct, frozen=True, dict=True):
     def with_secrets(self, asked: DesiredInstance) -> DesiredInstance:
         """The same with the vault's secrets. Raises SecretError when one is missing."""
         instance, going = asked.instance, self._rotations()
-        secrets = self._secrets(instance, self.logins(instance), going)
-        return replace(asked, secrets=secrets, also=valid.beside(self.vault, instance, going))
+        unknown = self.unknown(instance)
+        known = [login for login in self.logins(instance) if login not in unknown]
+        secrets = self._secrets(instance, known, going) | {app: generate() for app in unknown}
+        also = valid.beside(self.vault, instance, going)
+        return replace(asked, secrets=secrets, also=also, unknown=unknown)
+
+    def unknown(self, instance: Instance) -> frozenset[str]:
+        """Apps of an adopted server whose passwords the vault does not have: others set them."""
+        if not instance.adopt:
+            return frozenset()
+        found = self.vault.get_many([secret_name(instance, app) for app in instance.grants])
+        return frozenset(a for a in instance.grants if secret_name(instance, a) not in found)
 
     def secret(self, instance: Instance, login: str) -> Secret:
         """A login's secret. Raises SecretError when it is missing."""

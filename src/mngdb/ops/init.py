@@ -52,6 +52,11 @@ def write(path: Path, name: str, engines: list[str], apps: list[str], target: st
         rights = ", ".join(f"{info.name}: {_right(info, app)}" for info in chosen)
         text += f"{'' if apps else '# '}  {app}: {{{rights}}}\n"
     build(source.parse(text, str(path), {}), (path,))
+    create(path, text)
+
+
+def create(path: Path, text: str) -> None:
+    """Write a file that is not there yet. Raises UsageError, MngdbError."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:

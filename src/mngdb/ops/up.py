@@ -24,6 +24,7 @@ from mngdb.ops import (
     notices,
     old_copy,
     paid,
+    passwords,
     patch_levels,
     publish,
     status,
@@ -92,8 +93,10 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
     """Look at everything, change nothing. Raises the error of an instance that is the only one."""
     foreign = [i for i in context.stack.instances.values() if not (i.managed or i.hosted)]
     given = {secret_name(instance, "admin") for instance in foreign}
-    steps = secret_steps(context, [one for one in context.missing_secrets() if one not in given])
+    missing = context.missing_secrets()
     asked = context.all_asked(allow=allow)
+    given |= passwords.kept(context, asked)
+    steps = secret_steps(context, [one for one in missing if one not in given])
     move = relocate_due(context)
     steps += [move] if move else []
     for servers in context.servers():
@@ -202,7 +205,9 @@ def up(
         units = None if choice.whole else [one.unit for one in choice.of(context)]
         wishes.start(state, units)
         crashes.forget(state, units)
-        for step in secret_steps(context, context.missing_secrets(needed)):
+        others = passwords.kept(context, chosen)
+        missing = [one for one in context.missing_secrets(needed) if one not in others]
+        for step in secret_steps(context, missing):
             _take(context, step, report)
         asked = {name: context.with_secrets(one) for name, one in asked.items()}
         for servers in places:

@@ -134,6 +134,9 @@ class BaseInstance(Model):
 
     target: Target | None = None
     """Target of this instance. Default: the stack's target."""
+    adopt: bool | None = None
+    """Whether what is on an external server already is kept: logins with their passwords, rights,
+    owners. Missing rights are granted, none is revoked. Default: the stack's `adopt`."""
     version: Version | None = None
     """Required version, major (17) or exact (17.6); the installed version is compared with it."""
     port: Port

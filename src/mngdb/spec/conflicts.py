@@ -98,6 +98,9 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
             text = f"{name} and {units[unit]} would both be named {parsed.name}-{unit}"
             yield trail, text, "choose another name for the instance"
         external = (spec.target or parsed.target).of(External)
+        if spec.adopt and external is None:
+            text = "'adopt' is for external servers: what is on the others, mngdb made"
+            yield (*trail, "adopt"), text, "remove it, or set 'target: {external: {url: …}}'"
         if external is not None:
             yield from _external(trail, spec, external.url)
             continue

@@ -248,6 +248,9 @@ class _Head(Model):
     ] = "UTC"
     """Time zone of the stack, as `Asia/Seoul`: of `backup: {at: …}`, of the times in PostgreSQL's
     log and in alerts. Apps' sessions stay in UTC."""
+    adopt: bool = False
+    """Default of `adopt` of the instances that are external: what is on the server already is kept.
+    mngdb creates and grants what the file asks for, and revokes nothing (docs/adopt.md)."""
     vault: Vault = Field(default_factory=Vault)
     """Where secrets are stored."""
     binaries: Binaries = Field(default_factory=Binaries)

@@ -48,6 +48,8 @@ class Instance(Struct, frozen=True):
     logical: Logical = False
     """Whether logical snapshots are taken of it besides the others, or alone, where its engine has
     them."""
+    adopt: bool = False
+    """Whether what others made on the server is kept: nothing is revoked, no password is set."""
     role: Role = "live"
     filling: bool = False
     """Whether a restore fills it, and nobody reads it yet: nothing has to be kept of each write."""
@@ -212,6 +214,7 @@ def resolve(
             recovery_point=spec.promised,
             logical=_logical(source, spec),
             timezone=source.timezone,
+            adopt=_adopted(source, spec),
         )
         for name, spec in specs.items()
     }
@@ -244,6 +247,13 @@ def _monitored(agent: Agent | bool, target: Target) -> bool:
 def _archived(source: StackFile) -> bool:
     asked = source.backup is not None and bool(source.backup.keep.point_in_time)
     return asked and isinstance(source.agent, Agent)
+
+
+def _adopted(source: StackFile, spec: BaseInstance) -> bool:
+    """Only where others run the server: on one of ours there is nothing to keep."""
+    target = spec.target or source.target
+    asked = source.adopt if spec.adopt is None else spec.adopt
+    return asked and not (target.managed or target.hosted)
 
 
 def _logical(source: StackFile, spec: BaseInstance) -> Logical:

@@ -17,6 +17,7 @@ from mngdb.events import Done, Survey
 from mngdb.model import DesiredInstance, Outcome, Step
 from mngdb.secret import Secret, app_of
 from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.targets.additive import additive, logins_kept
 from mngdb.words import COSTS
 
 #: Rounds of looking and changing before we say that it does not converge.
@@ -102,8 +103,16 @@ class Converger(ABC, Generic[S, F]):
         with self.connected() as session:
             self.engine.change_password(session, secret)
 
+    def kept(self) -> frozenset[str]:
+        """The logins of the file that others made on an adopted server: their passwords stay, so
+        that no secret is made for them. Raises ConnectError."""
+        with self.connected() as session:
+            found = self.engine.observe(session, self.asked, logins=True)
+        return logins_kept(self.asked, self.engine.reconcile(self.asked, found))
+
     def _look(self, session: S) -> Outcome[S]:
-        return self.engine.reconcile(self.asked, self.engine.observe(session, self.asked))
+        found = self.engine.reconcile(self.asked, self.engine.observe(session, self.asked))
+        return additive(self.asked, found)
 
     def _converge(self, session: S, seen: Outcome[S] | None = None) -> Outcome[S]:
         """Look and change until nothing is left but what nobody allowed."""

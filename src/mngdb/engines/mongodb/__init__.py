@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mngdb.engines.mongodb.facts import Facts
     from mngdb.facts.bloat import Bloated
     from mngdb.facts.denied import Denied
+    from mngdb.facts.found import FoundServer
     from mngdb.facts.indexes import Advice
     from mngdb.facts.mongodb import MongodbFacts
     from mngdb.facts.mongodb_memory import MongodbMemory
@@ -49,6 +50,7 @@ class MongodbEngine:
     # it has no such thing
     rehearse = None
     statements = None
+    script = None
     locks = None
     commits = None
     end_session = None
@@ -131,6 +133,11 @@ class MongodbEngine:
         from mngdb.engines.mongodb import observe
 
         return observe.observe(session, asked, logins=logins)
+
+    def found(self, session: Session) -> FoundServer:
+        from mngdb.engines.mongodb import adopt
+
+        return adopt.found(session)
 
     def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> MongodbFacts:
         from mngdb.engines.mongodb import inspect

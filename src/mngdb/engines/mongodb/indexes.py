@@ -104,9 +104,9 @@ def _unseen(place: str, why: str, make: Make) -> Step[Session]:
 
 def _match(index: Index, found: tuple[FoundIndex, ...]) -> list[FoundIndex]:
     """The found indexes that stand where `index` should: the right one, or all in its way."""
-    keys = _keys_wanted(index)
-    same = [old for old in found if _keys_found(old) == keys]
-    right = [old for old in same if not _differences(index, old)]
+    keys = keys_wanted(index)
+    same = [old for old in found if keys_of(old) == keys]
+    right = [old for old in same if not differences(index, old)]
     if right:
         return right[:1]
     # the server refuses a second index of the same name, and most of the same keys
@@ -122,15 +122,15 @@ def _step(
         yield make("create", name, f"index {describe(index)}", create, False)
         return
     old = match[0]
-    differences = _differences(index, old)
-    if len(match) == 1 and not differences and _keys_found(old) == _keys_wanted(index):
+    differing = differences(index, old)
+    if len(match) == 1 and not differing and keys_of(old) == keys_wanted(index):
         return
-    only_ttl = differences == ["ttl"] and index.ttl is not None
-    if len(match) == 1 and only_ttl and _keys_found(old) == _keys_wanted(index):
+    only_ttl = differing == ["ttl"] and index.ttl is not None
+    if len(match) == 1 and only_ttl and keys_of(old) == keys_wanted(index):
         detail = f"documents expire {_seconds(index.ttl)} s after the date, not {_expiry(old)}"
         yield make("change", name, detail, _expire(database, collection, old, index), False)
         return
-    why = ", ".join(differences) or "keys"
+    why = ", ".join(differing) or "keys"
     detail = f"index {describe(index)}; it exists with other {why}"
     yield make("rebuild", name, detail, _rebuild(database, collection, index, match), True)
 
@@ -147,7 +147,8 @@ def describe(index: Index) -> str:
     return " ".join([*words, f"{{{keys}}}", *purpose])
 
 
-def _keys_wanted(index: Index) -> tuple[Any, ...]:
+def keys_wanted(index: Index) -> tuple[Any, ...]:
+    """What the index is on, in one spelling."""
     text = sorted(field for field, way in index.keys.items() if way == "text")
     keys: list[Any] = []
     for field, way in index.keys.items():
@@ -158,8 +159,9 @@ def _keys_wanted(index: Index) -> tuple[Any, ...]:
     return tuple(keys)
 
 
-def _keys_found(old: FoundIndex) -> tuple[Any, ...]:
-    """Directions come back as 1, 1.0 or Int64(1); a text index hides its fields in `weights`."""
+def keys_of(old: FoundIndex) -> tuple[Any, ...]:
+    """The same of one that is there: directions come back as 1, 1.0 or Int64(1); a text index hides
+    its fields in `weights`."""
     keys: list[Any] = []
     for field, way in old.document["key"].items():
         if field == "_fts":
@@ -169,7 +171,7 @@ def _keys_found(old: FoundIndex) -> tuple[Any, ...]:
     return tuple(keys)
 
 
-def _differences(index: Index, old: FoundIndex) -> list[str]:
+def differences(index: Index, old: FoundIndex) -> list[str]:
     """Names of the options that are not as the file says."""
     found = old.document
     pairs = {

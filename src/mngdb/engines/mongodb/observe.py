@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from mngdb.engines.mongodb import facts as found
 from mngdb.engines.mongodb import indexes, look
@@ -38,8 +39,7 @@ def observe(session: Session, asked: DesiredInstance, *, logins: bool = False) -
 def _facts(session: Session, asked: DesiredInstance, logins: bool) -> Facts:
     values, reloadable, data = _settings(session, asked)
     # of a provider's administrator not more is asked than what is needed
-    users = [] if asked.hosted else look.users(session.command, everywhere=asked.managed)
-    roles = [] if asked.hosted else session.command("rolesInfo", showPrivileges=True)["roles"]
+    users, roles = ([], []) if asked.hosted else _logins(session, asked)
     places = () if logins else dict.fromkeys(_collections(session, asked))
     there, unseen = _indexes(session, places)
     return Facts(
@@ -62,6 +62,17 @@ def _facts(session: Session, asked: DesiredInstance, logins: bool) -> Facts:
             session.command, of_file(asked) if SLOW in settings(asked) and not logins else ()
         ),
     )
+
+
+def _logins(session: Session, asked: DesiredInstance) -> tuple[list[Any], list[Any]]:
+    try:
+        users = look.users(session.command, everywhere=asked.managed)
+        return users, session.command("rolesInfo", showPrivileges=True)["roles"]
+    except Refused:
+        # who may not see logins may describe a server that has none of the file's
+        if asked.instance.adopt and not (asked.instance.grants or asked.instance.monitored):
+            return [], []
+        raise
 
 
 def _settings(

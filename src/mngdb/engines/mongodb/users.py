@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from mngdb import secret
 from mngdb.engines import logins
+from mngdb.engines.mongodb import levels
 from mngdb.engines.mongodb.access import ADMIN, USERS_IN, secret_of
 from mngdb.engines.mongodb.facts import CLOSED, MARK, Facts, Right, Role, Scram, User
+from mngdb.engines.mongodb.levels import READ, WRITE
 from mngdb.errors import SecretError, StepError
 from mngdb.model import Action, DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
@@ -27,36 +29,6 @@ from mngdb.spec.mongodb import MongodbGrant, role_name
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
 
-#: What the built-in role `read` may do in MongoDB 6 to 8.
-READ = frozenset(
-    {
-        "changeStream",
-        "collStats",
-        "dbHash",
-        "dbStats",
-        "find",
-        "killCursors",
-        "listCollections",
-        "listIndexes",
-        "planCacheRead",
-    }
-)
-#: What `readWrite` may do beyond that; convertToCapped is what creates a capped collection.
-#: System collections (system.js, …) are in neither: their resource is named apart.
-WRITE = frozenset(
-    {
-        "compactStructuredEncryptionData",
-        "convertToCapped",
-        "createCollection",
-        "createIndex",
-        "dropCollection",
-        "dropIndex",
-        "insert",
-        "remove",
-        "renameCollectionSameDB",
-        "update",
-    }
-)
 _MECHANISMS = frozenset({"SCRAM-SHA-256"})
 #: What metrics are made of: the server's own statistics, and the ends of the oplog.
 _MONITOR = frozenset({(USERS_IN, "clusterMonitor"), ("local", "read")})
@@ -96,6 +68,8 @@ def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Ses
         login = login_of(facts, found) if found else None
         if login and logins.needs_consent(asked, login):
             yield logins.take_over(asked, login)
+            if found and name in asked.instance.grants and asked.instance.adopt:
+                yield from _widened(asked, facts, found, make)
         elif name == MONITOR:
             yield from _monitor(asked, found, make)
         else:
@@ -107,7 +81,12 @@ def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Ses
 
 
 def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
-    """Closed logins that are still there."""
+    """Closed logins that are still there, and adopted ones of another password."""
+    for app in asked.instance.grants if asked.instance.adopt else ():
+        there = facts.users.get(app)
+        theirs = there and there.mark is None and there.scram and app not in asked.unknown
+        if there and theirs and not knows(there, asked.secrets.get(app)):
+            yield logins.other_password(asked, app)
     for user in departed(asked, facts):
         login = login_of(facts, user)
         if logins.unwanted(asked, login) != "drop":
@@ -275,6 +254,23 @@ def _converge(
     reasons = list(_outdated(asked, user))
     if reasons:
         yield make("change", login, " and ".join(reasons), _update(asked, user), False)
+
+
+def _widened(
+    asked: DesiredInstance, facts: Facts, user: User, make: Make
+) -> Iterator[Step[Session]]:
+    """An adopted login gets the rights that it lacks, by a role of its own, and keeps what it
+    has."""
+    grant = asked.instance.granted(MongodbGrant)[user.name]
+    role = facts.roles.get(role_name(user.name))
+    if levels.enough(user, facts.roles, grant):
+        return
+
+    def give(session: Session) -> None:
+        _write_role(session, user.name, rights(grant), role is not None)
+        session.command("grantRolesToUser", user.name, roles=[role_name(user.name)])
+
+    yield logins.mended(make("grant", user.name, says(grant), give, False))
 
 
 def _end(session: Session, name: str) -> None:

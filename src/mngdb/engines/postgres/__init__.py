@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mngdb.engines.postgres.facts import Facts
     from mngdb.facts.bloat import Bloated
     from mngdb.facts.denied import Denied
+    from mngdb.facts.found import FoundServer
     from mngdb.facts.indexes import Advice
     from mngdb.facts.locks import Backend
     from mngdb.facts.postgres import PostgresFacts
@@ -107,6 +108,16 @@ class PostgresEngine:
         from mngdb.engines.postgres import observe
 
         return observe.observe(session, asked, logins=logins)
+
+    def found(self, session: Session) -> FoundServer:
+        from mngdb.engines.postgres import adopt
+
+        return adopt.found(session)
+
+    def script(self, text: str) -> FoundServer:
+        from mngdb.engines.postgres import init_sql
+
+        return init_sql.read(text)
 
     def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> PostgresFacts:
         from mngdb.engines.postgres import inspect

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from mngdb.engines.postgres import maintenance, render
+from mngdb.engines.postgres.levels import Level
 from mngdb.model import DesiredInstance
 
 #: Stands in the comment of every role that mngdb makes, before the stack's name.
@@ -112,6 +113,8 @@ class Inside(Struct, frozen=True):
     """(owner, kind) to the number of them, superusers' left out. Kinds: `function`, `definer` (a
     function that runs with its owner's rights), `view`; `trigger`, `rule`, `policy`, whose owner is
     their table's; `expression`: a default, a check or an index that runs SQL given as text."""
+    levels: Mapping[str, Level] = field(default_factory=dict)
+    """Role to what its rights come to, also those that it has from groups; of an adopted server."""
     refused: Mapping[str, int] = field(default_factory=dict)
     """Owner to the number of its tables that the app which owns the database may not work with."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -13,6 +15,7 @@ from mngdb.engines.postgres import (
     guards,
     handover,
     inside,
+    levels,
     maintenance,
     render,
     scram,
@@ -38,6 +41,8 @@ from mngdb.secret import SECOND, Secret, app_of
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
+#: What is in a database, or why that cannot be told.
+_Seen: TypeAlias = tuple[Inside | None, str]
 #: Databases of a server of ours that are looked into at the same time; places are kept free for the
 #: administrator there. A session's own start is most of a look.
 _AT_ONCE = 4
@@ -286,7 +291,9 @@ def _databases(
         if grant.access == "owner"
     }
     looked = [name for name, _, is_open, *_ in rows if into and name in named and is_open]
-    seen = _look_into_each(session, looked, list(roles), owners, _AT_ONCE if asked.managed else 1)
+    look = partial(_look_into, session, roles=list(roles), adopt=asked.instance.adopt)
+    jobs = {name: partial(look, name, owner=owners.get(name, "")) for name in looked}
+    seen = _look_into_each(session, jobs, _AT_ONCE if asked.managed else 1)
     found = {}
     for name, owner, is_open, limit, template, let_in, granted in rows:
         within, unseen = seen.get(name, (None, ""))
@@ -305,22 +312,14 @@ def _databases(
 
 
 def _look_into_each(
-    session: Session,
-    names: Sequence[str],
-    roles: list[str],
-    owners: Mapping[str, str],
-    at_once: int,
-) -> dict[str, tuple[Inside | None, str]]:
+    session: Session, jobs: Mapping[str, Callable[[], _Seen]], at_once: int
+) -> dict[str, _Seen]:
     """What is in each of these databases, or why that cannot be told. Of those that were copied
     from template0 just now one tells of all."""
-    sample, *alike = sorted(session.copies & set(names)) or [""]
+    sample, *alike = sorted(session.copies & jobs.keys()) or [""]
     pool = ThreadPoolExecutor(at_once)
     try:
-        looks = {
-            name: pool.submit(_look_into, session, name, roles, owners.get(name, ""))
-            for name in names
-            if name not in alike
-        }
+        looks = {name: pool.submit(job) for name, job in jobs.items() if name not in alike}
         if alike:
             looks |= dict.fromkeys(alike, looks[sample])
         return {name: look.result() for name, look in looks.items()}
@@ -328,13 +327,14 @@ def _look_into_each(
         pool.shutdown(cancel_futures=True)
 
 
-def _look_into(
-    session: Session, name: str, roles: list[str], owner: str
-) -> tuple[Inside | None, str]:
+def _look_into(session: Session, name: str, *, roles: list[str], owner: str, adopt: bool) -> _Seen:
     """What is in a database, or why that cannot be told: it costs no other database its steps."""
     try:
         with session.inside(name) as connection:
-            return inside.look(connection, roles, owner), ""
+            found = inside.look(connection, roles, owner)
+            if adopt:
+                found = replace(found, levels=levels.look(connection, roles))
+            return found, ""
     except (ConnectError, UnobservableError) as error:
         if isinstance(error, ConnectError) and error.kind == "down":
             raise

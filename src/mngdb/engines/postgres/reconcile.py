@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 from psycopg.sql import SQL, Composed, Identifier
@@ -87,6 +87,8 @@ class _Planner:
         self.grants = asked.instance.granted(PostgresGrant)
         self.notices: list[Notice] = []
         self.held: set[str] = set()  # apps whose role is not ours to change
+        self.adopt = asked.instance.adopt
+        self.kept: set[str] = set()  # those whose role stays as it is, and may be given rights
 
     def step(
         self, action: Action, what: str, detail: str, run: Run, destructive: bool = False
@@ -248,8 +250,10 @@ class _Planner:
             return
         login = roles.login_of(name, found)
         if logins.needs_consent(self.asked, login, owning=True):
-            self.held.add(name)
+            (self.kept if self.adopt else self.held).add(name)
             yield logins.take_over(self.asked, login)
+            if self.adopt and found.password is False and name not in self.asked.unknown:
+                self.notices.append(logins.other_password(self.asked, name))
             return
         if found.password is None and wanted.secret is not None:
             self.notice(
@@ -285,9 +289,13 @@ class _Planner:
             return
         owner = next((app for app, grant in users.items() if grant.access == "owner"), None)
         found, what = self.facts.databases.get(name), f"database {name}"
+        if self.adopt and found is not None and not self.allowed(what):
+            yield from self.adopted(name, owner, users, found)
+            return
         if found is None:
             yield self.make(name, owner)
-            found = Database(owner or self.facts.admin, NEW.granted, NEW.inside)
+            granted = frozenset() if self.adopt else NEW.granted
+            found = Database(owner or self.facts.admin, granted, NEW.inside)
         elif owner and self.foreign(found) and not self.allowed(what):
             yield self.step(
                 "change",
@@ -321,6 +329,33 @@ class _Planner:
         if found.inside:
             also = self.facts.system if name == self.facts.main else ()
             yield from self.system(name, (*found.inside.system, *also))
+
+    def adopted(
+        self, name: str, owner: str | None, users: Mapping[str, PostgresGrant], found: Database
+    ) -> Iterator[Step[Session]]:
+        """A database that others made: who lacks a right is given it, the rest stays."""
+        what = f"database {name}"
+        if owner and found.owner != owner:
+            text = f"owner {found.owner} → {owner}"
+            yield self.destructive("grant", what, text, lambda _: None)  # `database`, once allowed
+        yield from (replace(step, destructive=True) for step in self.reachable(name, found))
+        yield from (replace(step, destructive=True) for step in self.closed(name, found))
+        if found.inside is None:
+            if found.open:
+                yield self.unseen(what, found.unseen)
+            return
+        levels = found.inside.levels
+        lacking = {
+            app: grant
+            for app, grant in users.items()
+            if app != owner
+            and not (app in self.kept and app in levels and levels[app].enough(grant.access))
+        }
+        ours = self.facts.roles.keys() - self.kept - self.held - users.keys()
+        for step in rights.steps(self.step, name, None, lacking, found, ours, everybody=True):
+            theirs = step.detail.partition(":")[0] in self.kept
+            yield logins.mended(step) if theirs else step
+        yield from self.system(name, found.inside.system)
 
     def code(self, found: Database, owner: str) -> str:
         """What other roles of this stack wrote in a database that `owner` gets, in words."""
@@ -392,12 +427,18 @@ class _Planner:
         template = SQL(" TEMPLATE template0") if ours else SQL("")
         whose = SQL(" OWNER {}").format(Identifier(owner)) if owner else SQL("")
         statement = SQL("CREATE DATABASE {}{}{}").format(Identifier(name), template, whose)
-        return self.step(
-            "create",
-            f"database {name}",
-            f"owned by {owner or 'the administrator'}",
-            lambda session: session.copy(name, statement) if ours else session.alone(statement),
-        )
+        close = SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name))
+
+        def run(session: Session) -> None:
+            if ours:
+                session.copy(name, statement)
+            else:
+                session.alone(statement)
+            if self.adopt:  # nothing is revoked there later
+                session.execute(close)
+
+        text = f"owned by {owner or 'the administrator'}"
+        return self.step("create", f"database {name}", text, run)
 
     def owned(self, name: str, owner: str | None, found: Database) -> Iterator[Step[Session]]:
         what = f"database {name}"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mngdb.engines.redis.client import Session
     from mngdb.engines.redis.facts import Facts
     from mngdb.facts.denied import Denied
+    from mngdb.facts.found import FoundServer
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
     from mngdb.facts.redis import RedisFacts
     from mngdb.facts.redis_memory import RedisMemory
@@ -51,6 +52,7 @@ class RedisEngine:
 
     # it has no such thing
     statements = None
+    script = None
     bloat = None
     indexes = None
     locks = None
@@ -149,6 +151,11 @@ class RedisEngine:
         from mngdb.engines.redis import observe
 
         return observe.observe(session, asked)
+
+    def found(self, session: Session) -> FoundServer:
+        from mngdb.engines.redis import adopt
+
+        return adopt.found(session)
 
     def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> RedisFacts:
         from mngdb.engines.redis import inspect

@@ -6,7 +6,7 @@ https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -288,6 +288,22 @@ def excess(user: User, other: User) -> str:
     more = f" and {len(commands) - _MOST} more" if len(commands) > _MOST else ""
     parts += [" ".join(commands[:_MOST]) + more] if commands else []
     return ", ".join(parts)
+
+
+def lacking(found: User, wanted: User) -> Iterator[str]:
+    """The rules that give a login of others the keys and channels of `wanted` that it has not. Its
+    commands are its own."""
+    if "~*" not in found.keys:
+        yield from sorted(key for key in wanted.keys if not _has(found.keys, key))
+    if "&*" not in found.channels:
+        yield from sorted(wanted.channels - found.channels)
+
+
+def _has(keys: Iterable[str], wanted: str) -> bool:
+    sign, _, pattern = wanted.partition("~")
+    # who may read and write may read
+    every = (key.partition("~") for key in keys)
+    return any(has in {pattern, "*"} and how in {"", sign} for how, _, has in every)
 
 
 def _patterns(sign: str, patterns: Iterable[str]) -> frozenset[str]:

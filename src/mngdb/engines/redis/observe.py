@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from mngdb.engines.redis import acl, render
-from mngdb.engines.redis.client import Session, place
+from mngdb.engines.redis.client import RefusedError, Session, place
 from mngdb.engines.redis.facts import Facts, open_files
 from mngdb.engines.redis.look import look, told
 from mngdb.engines.redis.release import release
@@ -45,10 +45,14 @@ def _facts(session: Session, asked: DesiredInstance, where: str) -> Facts:
             f"{where} is version {server.version}; mngdb needs Redis {OLDEST} or newer",
             "upgrade the server: older versions cannot restrict an app to its keys",
         )
-    users = {user.name: user for user in seen.users.value}
+    # who may not see logins may describe a server that has none of the file's
+    blind = asked.instance.adopt and not (asked.instance.grants or asked.instance.monitored)
+    users = {user.name: user for user in (seen.users.found or () if blind else seen.users.value)}
     # a provider may keep CONFIG for itself; that matters only if the file asks for settings
     needed = asked.managed or render.explicit(asked)
     settings = seen.settings.value if needed else seen.settings.found or {}
+    if blind and isinstance(seen.more[0], RefusedError):
+        return Facts(settings=settings, users=users, release=server, open_files=open_files())
     categories, *described = map(told, seen.more, ("ACL CAT", "COMMAND INFO"))
     known = {f"@{name}" for name in categories}
     for found in described:

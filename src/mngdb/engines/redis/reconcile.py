@@ -47,7 +47,7 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     notices = [*patterns.notices(asked)]
     _refuse_unknown(asked, facts)
     changes = tuple(_changes(asked, facts, notices))
-    steps = (*_wanted_users(asked, facts), *_unwanted_users(asked, facts, notices))
+    steps = (*_wanted_users(asked, facts, notices), *_unwanted_users(asked, facts, notices))
     if not facts.kept and asked.instance.grants:
         notices.append(
             Notice(
@@ -161,6 +161,10 @@ def _changes(asked: DesiredInstance, facts: Facts, notices: list[Notice]) -> Ite
 
 def _wanted_users(asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session]]:
     apps = acl.by_login(asked)
+def _wanted_users(
+    asked: DesiredInstance, facts: Facts, notices: list[Notice]
+) -> Iterator[Step[Session]]:
+    grants = asked.instance.granted(RedisGrant)
     for name, user in acl.wanted(asked).items():
         found = facts.users.get(name)
         if found == user:
@@ -174,6 +178,8 @@ def _wanted_users(asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session
         login = _login(found) if found else None
         if login and logins.needs_consent(asked, login):
             yield logins.take_over(asked, login)
+            if found and asked.instance.adopt:
+                yield from _widened(asked, facts, found, user, notices)
             continue
         if found == acl.default_user() and grant:
             found = None  # it is off, and everybody's
@@ -181,6 +187,28 @@ def _wanted_users(asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session
         # sessions that began with more rights may be in the middle of using them
         kick = found is not None and action != "grant" and _rights(found) != _rights(user)
         yield _step(asked, action, app, detail, _set_user(user, facts.acl_file, kick=kick))
+
+
+def _widened(
+    asked: DesiredInstance,
+    facts: Facts,
+    found: acl.User,
+    wanted: acl.User,
+    notices: list[Notice],
+) -> Iterator[Step[Session]]:
+    """An adopted login gets the keys and channels that it lacks, and keeps all that it has."""
+    rules = [*acl.lacking(found, wanted)]
+    name = found.name
+    if rules:
+
+        def run(session: Session) -> None:
+            session.ask("ACL", "SETUSER", name, *rules)
+            if facts.acl_file:
+                session.ask("ACL", "SAVE")
+
+        yield logins.mended(_step(asked, "grant", name, " ".join(rules), run))
+    if name not in asked.unknown and not wanted.passwords <= found.passwords:
+        notices.append(logins.other_password(asked, name))
 
 
 def _said(found: acl.User | None, user: acl.User, right: str) -> tuple[Action, str]:

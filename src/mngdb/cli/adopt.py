@@ -1,0 +1,93 @@
+"""init --from: who is asked for passwords, and what is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from mngdb.cli.common import Options, in_full, say, say_json, tell
+from mngdb.errors import UsageError
+from mngdb.ops import adopt as work
+from mngdb.spec.target_info import DEFAULT_TARGET
+from mngdb.words import many
+
+
+def adopt(
+    options: Options,
+    path: Path,
+    name: str,
+    origins: Sequence[str],
+    password_file: Path | None,
+    *,
+    keep: bool,
+) -> None:
+    """Describe servers and scripts. Raises MngdbError; then nothing is written."""
+    work.refuse_existing(path)
+    piped = "-" in origins
+    scripts = [Path(one) for one in origins if "://" not in one and one != "-"]
+    servers = work.sources([one for one in origins if "://" in one], typed=True)
+    if piped:
+        lines = [line.strip() for line in sys.stdin]
+        servers = work.sources(
+            [*(one.url for one in servers), *(one for one in lines if one)], typed=False
+        )
+    answers = _answers(password_file, piped=piped)
+    ready = [*work.with_passwords(servers, lambda text: _ask(text, answers), os.environ)]
+    target = options.target or DEFAULT_TARGET
+    done = work.adopt(path, name, ready, scripts, target, os.environ)
+    kept = _offered(options, done, keep=keep)
+    if options.json:
+        say_json(
+            {
+                "file": str(path),
+                "apps": done.apps,
+                "described": done.described,
+                "passwords": sorted(done.passwords) if kept else [],
+            }
+        )
+        return
+    said = f"{many(done.apps, 'app')}, {many(done.described, 'login')} as comments"
+    say(in_full(f"wrote {path} ({said}); next: mngdb plan"))
+
+
+def _ask(text: str, answers: Iterator[str] | None) -> str | None:
+    if answers is not None:
+        found = next(answers, None)
+        if found is None:
+            raise UsageError(f"{text}: none was given", "--password-file needs a line for each URL")
+        return found
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{text}: nobody can be asked", "use --password-file FILE, or run it at a terminal"
+        )
+    return str(click.prompt(text, hide_input=True, err=True, default="", show_default=False))
+
+
+def _answers(path: Path | None, *, piped: bool) -> Iterator[str] | None:
+    """The lines of the file; None: a person is asked."""
+    if path is None:
+        return iter(()) if piped else None
+    try:
+        return iter(path.read_text().splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"{path} cannot be read: {why}") from None
+
+
+def _offered(options: Options, done: work.Written, *, keep: bool) -> bool:
+    """Passwords of a script go into the vault where a person agrees. Returns whether they did."""
+    if not done.passwords:
+        return False
+    count = many(len(done.passwords), "password")
+    asks = not keep and not options.json and sys.stdin.isatty()
+    if keep or (asks and click.confirm(f"store {count} of the script in the vault?", err=True)):
+        work.keep_passwords(done.path, done.passwords, os.environ)
+        tell(f"note: {count} of the script stored in the vault, none in {done.path}")
+        return True
+    tell(f"note: {count} of the script not copied: 'mngdb up' makes new ones")
+    tell(f"  hint: to keep one: mngdb secret set {sorted(done.passwords)[0]}")
+    return False

@@ -1,0 +1,218 @@
+"""`init --from`: the file that describes servers, and scripts, that others made. Nothing changes on
+a server; only the file and the administrators' passwords in the vault are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mngdb.engines.protocol import AnyEngine
+from mngdb.errors import ConnectError, MngdbError, UsageError, of_system
+from mngdb.facts.found import FoundServer
+from mngdb.model import DesiredInstance
+from mngdb.ops import registry
+from mngdb.ops.adopt_text import Part, written
+from mngdb.ops.context import Context
+from mngdb.ops.init import create
+from mngdb.ops.secrets import put
+from mngdb.secret import Secret
+from mngdb.spec import source
+from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.load import build, load
+from mngdb.vaults.environ import EnvironVault
+
+#: Asks a person, or a file, for a password; None: there is none.
+Ask = Callable[[str], str | None]
+
+#: SCHEME://USER[:PASSWORD]@REST, or without a login.
+_URL = re.compile(r"([a-z+]+)://(?:([^@/?#]*)@)?([^@]+)", re.DOTALL)
+_HINTS = {
+    "auth": "check the user in the URL, and the password",
+    "tls": "compare the TLS options in the URL with the server's",
+    "down": "check the address, and whether the server runs",
+    "other": "check which server listens there",
+}
+
+
+class Source(Struct, frozen=True):
+    """A server to look at: the instance that it becomes, and how to log in."""
+
+    name: str
+    url: str
+    """Without a password."""
+    password: Secret | None = None
+
+    @property
+    def engine(self) -> AnyEngine:
+        """Its engine, by the URL's scheme."""
+        return registry.engine(_engine(self.url))
+
+    @property
+    def login(self) -> str:
+        """Who logs in; empty: nobody is named."""
+        found = _URL.fullmatch(self.url)
+        return (found[2] or "") if found else ""
+
+
+class Written(Struct, frozen=True):
+    """What `init --from` made: the file, how many apps are in it, and what it told."""
+
+    path: Path
+    apps: int
+    described: int
+    """Logins that are comments."""
+    passwords: Mapping[str, Secret]
+    """Of apps that a script has, by the vault's names; they are in no file."""
+
+
+def sources(given: Sequence[str], *, typed: bool) -> list[Source]:
+    """URLs as instances. `typed`: they stood in the command line, where no password may be. Raises
+    UsageError, which shows no password."""
+    found: list[Source] = []
+    for text in given:
+        match = _URL.fullmatch(text.strip())
+        engine = _engine(text) if match else ""
+        if match is None or not engine:
+            known = ", ".join(f"{s}://" for info in ENGINE_INFO.values() for s in info.schemes)
+            raise UsageError(
+                f"{_shown(text)!r} is not a URL of a server", f"it begins with {known}"
+            )
+        scheme, login, rest = match[1], match[2] or "", match[3]
+        user, colon, password = login.partition(":")
+        if colon and typed:
+            raise UsageError(
+                f"the URL {_shown(text)} contains a password, which the shell's history and the "
+                "process list now have",
+                "leave it out: it is asked for; or pass URLs on standard input: --from -",
+            )
+        url = f"{scheme}://{user + '@' if user else ''}{rest}"
+        from urllib.parse import unquote
+
+        found.append(
+            Source(_free(engine, found), url, Secret(unquote(password)) if password else None)
+        )
+    return found
+
+
+def with_passwords(
+    found: Iterable[Source], ask: Ask, environ: Mapping[str, str]
+) -> Iterator[Source]:
+    """Each with its password: from the URL, the environment (MNGDB_SECRET_NAME_ADMIN), or whoever
+    is asked. Raises SecretError."""
+    there = EnvironVault(environ)
+    for one in found:
+        name = f"{one.name}_admin"
+        entry = there.get_many([name]).get(name)
+        secret = one.password or (entry.usable() if entry else None)
+        info = ENGINE_INFO[_engine(one.url)]
+        if secret is None and (one.login or not info.anonymous):
+            who = f"{one.login} at {_host(one.url)}" if one.login else _host(one.url)
+            text = ask(f"{info.title}: password of {who}")
+            secret = Secret(text) if text else None
+        yield replace(one, password=secret)
+
+
+def adopt(
+    path: Path,
+    name: str,
+    servers: Sequence[Source],
+    scripts: Sequence[Path],
+    target: str,
+    environ: Mapping[str, str],
+) -> Written:
+    """Look at the servers, read the scripts, write the file; keep the passwords of administrators.
+    Raises UsageError, ConnectError, UnobservableError: then nothing is written."""
+    refuse_existing(path)
+    parts = [Part(one.name, one.url, _seen(name, one)) for one in servers]
+    taken = [*servers]
+    for script in scripts:
+        engine, found = _script(script)
+        part = Part(_free(engine, taken), "", found, script.name)
+        taken.append(Source(part.name, ""))
+        parts.append(part)
+    text = written(name, parts, target)
+    build(source.parse(text.text, str(path), {}), (path,))
+    create(path, text.text)
+    try:
+        _keep(path, servers, environ)
+    except (MngdbError, OSError) as error:
+        path.unlink(missing_ok=True)
+        raise of_system(error) from None
+    return Written(path, text.apps, text.described, text.passwords)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises UsageError where the file is there: nobody is asked for a password in vain."""
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} exists already", "name another with -f")
+
+
+def keep_passwords(path: Path, passwords: Mapping[str, Secret], environ: Mapping[str, str]) -> None:
+    """Put the passwords of apps into the vault of the stack that was written."""
+    context = Context.open(load([path], environ, None), environ)
+    for name, secret in passwords.items():
+        put(context, name, secret.reveal())
+
+
+def _keep(path: Path, servers: Sequence[Source], environ: Mapping[str, str]) -> None:
+    context = Context.open(load([path], environ, None), environ)
+    for one in servers:
+        if one.password is not None and context.vault.writable:
+            put(context, f"{one.name}_admin", one.password.reveal())
+
+
+def _seen(stack: str, one: Source) -> FoundServer:
+    """What is on a server. Raises ConnectError, UnobservableError."""
+    part = Part(one.name, one.url, FoundServer())
+    text = written(stack, [part], "").text
+    instance = build(source.parse(text, one.name, {}), (Path(one.name),)).instances[one.name]
+    secrets = {"admin": one.password} if one.password else {}
+    engine = one.engine
+    access = engine.external(DesiredInstance(stack, instance, secrets), one.url)
+    try:
+        with engine.connect(access) as session:
+            return engine.found(session)
+    except ConnectError as error:
+        hint = _HINTS.get(error.kind, error.hint or _HINTS["other"])
+        raise ConnectError(error.message, hint, error.kind) from None
+
+
+def _script(path: Path) -> tuple[str, FoundServer]:
+    able = [engine for engine in registry.every() if engine.script is not None]
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(
+            f"{path} cannot be read: {why}", "--from takes URLs and SQL files"
+        ) from None
+    engine = able[0]
+    read = engine.script
+    assert read is not None  # noqa: S101 - it is of those that have it
+    return engine.info.name, read(text)
+
+
+def _engine(url: str) -> str:
+    scheme = url.strip().partition("://")[0].lower()
+    return next((i.name for i in ENGINE_INFO.values() if scheme in i.schemes), "")
+
+
+def _free(engine: str, taken: Sequence[Source]) -> str:
+    """The first server of an engine is its default instance, the others are numbered."""
+    names = {one.name for one in taken}
+    more = (f"{engine}{number}" for number in range(2, len(names) + 3))
+    return next(name for name in (engine, *more) if name not in names)
+
+
+def _host(url: str) -> str:
+    found = _URL.fullmatch(url)
+    return re.split("[/?#]", found[3])[0] if found else url
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be a password."""
+    return re.sub(r"(?<=://).*@", "…@", url.strip(), flags=re.DOTALL)[:80]

@@ -1,0 +1,61 @@
+"""The steps on a server that is adopted (`adopt: true`): nothing is taken from anybody there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from mngdb.engines.protocol import S
+from mngdb.model import DesiredInstance, Notice, Outcome, Step
+from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.words import TAKE_OVER
+
+#: Logins that one notice names.
+_SHOWN = 30
+
+
+def additive(asked: DesiredInstance, found: Outcome[S]) -> Outcome[S]:
+    """Without the steps that revoke, drop or hand over: they are told instead, and taken once the
+    command names their object."""
+    if not asked.instance.adopt:
+        return found
+    kept = [step for step in found.steps if _takes(step) and not _allowed(asked, step)]
+    left = tuple(step for step in found.steps if step not in kept)
+    return replace(found, steps=left, notices=(*found.notices, *_notices(asked, kept)))
+
+
+def logins_kept(asked: DesiredInstance, found: Outcome[S]) -> frozenset[str]:
+    """The logins of the file that were there before mngdb, and that the command takes over none."""
+    prefix = ENGINE_INFO[asked.instance.engine].login
+    names = (step.object.removeprefix(prefix) for step in found.steps if step.detail == TAKE_OVER)
+    return frozenset(names)
+
+
+def _takes(step: Step[S]) -> bool:
+    return step.destructive or step.action in {"revoke", "drop"}
+
+
+def _allowed(asked: DesiredInstance, step: Step[S]) -> bool:
+    pruned = "*" in asked.allow and step.action == "drop" and step.object not in asked.known
+    return pruned or step.object in asked.allow
+
+
+def _notices(asked: DesiredInstance, kept: list[Step[S]]) -> Iterator[Notice]:
+    name = asked.instance.name
+    logins = [step.object for step in kept if step.detail == TAKE_OVER]
+    if logins:
+        more = f" and {len(logins) - _SHOWN} more" if len(logins) > _SHOWN else ""
+        yield Notice(
+            name,
+            f"kept with the passwords that they have: {', '.join(logins[:_SHOWN])}{more}",
+            f"mngdb up --allow '{logins[0]}' takes one over: the vault's secret becomes its "
+            "password, and its rights become the file's",
+        )
+    for step in kept:
+        if step.detail != TAKE_OVER:
+            yield Notice(
+                name,
+                f"kept: {step.action} {step.object}: {step.detail}",
+                f"mngdb up --allow '{step.object}'",
+            )

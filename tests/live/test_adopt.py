@@ -1,0 +1,287 @@
+"""`init --from`, `adopt: true`: servers as teams have them are described and stay as they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Cli, free_port
+from tests.live.clients import problems, set_secret
+from tests.live.teams import SECRET, Mongo, Postgres, Redis, Team, a_redis, mongo, postgres
+
+pytestmark = pytest.mark.live
+
+Teams = Mapping[str, Team]
+#: The logins that are apps of each server, with what the file says of them.
+PEOPLE = {f"person{number}": {"database": "shop", "access": "readwrite"} for number in range(1, 11)}
+APPS = {
+    "postgres": {
+        "shop": "shop",
+        "grafana": "grafana",
+        "report": {"database": "shop", "access": "readonly"},
+        "worker": {"database": "shop", "access": "readwrite"},
+        **PEOPLE,
+    },
+    "redis": {
+        "shop": "shop:*",
+        "cache": {"keys": ["cache:*", "tmp:*"], "channels": []},
+        "report": {"keys": "shop:*", "channels": [], "access": "readonly"},
+    },
+    "mongodb": {
+        "chat": "chat",
+        "nested": "chat",
+        "several": "chat",
+        "report": {"database": "chat", "access": "readonly"},
+    },
+    "redis2": {},
+}
+#: What each has to say of those that are none, by a word.
+SAID = {
+    "boss": "superuser",
+    "standby": "REPLICATION",
+    "readers": "no groups",
+    "auditors": "itself a member of writers",
+    "Clerk 2": "CREATEDB",
+    "partial": "reads 1, writes 0 of 2 tables",
+    "mixed": "rights differ by key",
+    "selected": "no selectors",
+    "gone": "disabled",
+    "keeper": "an administrator",
+    "rooms": "no word for rooms@admin",
+    "shop of the database shop": "logins of the database admin only",
+    "default privileges in shop": "on tables that shop creates",
+    "chat.messages.text_1": "no words for its options",
+    "requirepass": "no app can be told from another",
+}
+MORE = """\
+  fourth: {postgres: fourth, redis: "fourth:*", mongodb: fourth}
+  looker: {postgres: {database: shop, access: readonly}}
+"""
+
+
+@pytest.fixture(scope="module")
+def teams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Teams]:
+    """The servers by the names that their instances get."""
+    with ExitStack() as stack:
+        yield {
+            "postgres": stack.enter_context(postgres()),
+            "redis": stack.enter_context(a_redis(tmp_path_factory.mktemp("acl"), acl=True)),
+            "redis2": stack.enter_context(a_redis(tmp_path_factory.mktemp("plain"), acl=False)),
+            "mongodb": stack.enter_context(mongo()),
+        }
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+def init(cli: Cli, *chosen: Team, **more: Any) -> Any:
+    """Describe servers, whose passwords are in a file."""
+    passwords = cli.folder / "passwords"
+    passwords.write_text("".join(f"{one.password}\n" for one in chosen))
+    urls = [word for one in chosen for word in ("--from", one.url)]
+    return cli.run("init", *urls, "--password-file", str(passwords), **more)
+
+
+def rights(teams: Teams) -> dict[str, dict[str, Any]]:
+    return {name: one.rights() for name, one in teams.items()}
+
+
+def enter_all(teams: Teams) -> None:
+    """Every old app comes in by its old password, and sees what it saw."""
+    for name, one in teams.items():
+        for login in APPS[name]:
+            assert one.enter(login)
+
+
+def test_a_team_is_described_and_a_fourth_app_is_added(teams: Teams, cli: Cli) -> None:
+    before = rights(teams)
+    done = init(cli, *teams.values())
+    assert done.returncode == 0, done.stderr
+    text = (cli.folder / "mngdb.yaml").read_text()
+    assert SECRET not in text
+    document = yaml.safe_load(text)
+    assert document["adopt"] is True
+    found: dict[str, dict[str, Any]] = {name: {} for name in teams}
+    for app, given in document["apps"].items():
+        for name, right in given.items():
+            found[name][app] = right
+    assert found == APPS
+    flat = re.sub(r"\s*\n\s*# *", " ", text)
+    for login, word in SAID.items():
+        assert re.search(rf"{re.escape(login)}.*{re.escape(word)}", flat), login
+    assert document["mongodb"]["databases"]["chat"]["indexes"] == {
+        "users": [{"keys": {"username": 1}, "unique": True}],
+        "tokens": [{"keys": {"expiresAt": 1}, "ttl": "0s"}],
+        "messages": [{"keys": {"room": 1, "at": -1}, "name": "by_room"}],
+    }
+    plan = cli.json("plan")
+    assert plan["steps"] == []
+    kept = " ".join(one["text"] for one in plan["remarks"])
+    assert "kept: grant database grafana: owner postgres → grafana" in kept
+    assert "kept: revoke database shop: PUBLIC's right to connect" in kept
+    checked = cli.run("check")
+    assert checked.returncode == 1, checked.stderr
+    assert "stack.logins" not in checked.stdout
+    cli.ok("up")
+    assert rights(teams) == before
+
+    cli.write(text.replace("apps:\n", f"apps:\n{MORE}"))
+    cli.ok("up")
+    assert cli.json("plan")["steps"] == []
+    assert problems(cli, "fourth") == {"postgres": None, "redis": None, "mongodb": None}
+    assert problems(cli, "looker") == {"postgres": None}
+    enter_all(teams)
+    after = rights(teams)
+    assert [one for name in teams for one in lost(before[name], after[name])] == []
+    missing = cli.run("env", "shop")
+    assert missing.returncode == 2
+    assert "mngdb secret set postgres_shop" in missing.stderr
+    for name in ("postgres_shop", "redis_shop"):
+        set_secret(cli, name, SECRET)
+    assert problems(cli, "shop") == {"postgres": None, "redis": None}
+    assert [one["object"] for one in cli.json("plan")["steps"]] == ["settings of shop"]
+
+    cli.write(text)  # the fourth leaves: nothing is revoked
+    left = cli.json("plan")
+    assert {one["object"] for one in left["steps"]} == {
+        "settings of shop",
+        "settings of fourth",
+        "settings of looker",
+    }
+    assert any("kept: revoke role fourth" in one["text"] for one in left["remarks"])
+    cli.ok("up", "--allow", "role looker", "--allow", "role fourth", "--prune")
+    enter_all(teams)
+    admin = teams["postgres"]
+    assert isinstance(admin, Postgres)
+    admin.sql("DROP DATABASE fourth")
+    admin.sql("DROP ROLE fourth")
+
+
+def lost(before: Any, after: Any) -> list[str]:
+    """What is not there any more, or is another; rights may have come to it."""
+    gone = []
+    for name, old in before.items():
+        new = after.get(name)
+        if isinstance(old, dict) and "acl" in old and isinstance(new, dict):
+            more = set(old["acl"] or ()) <= set(new["acl"] or ())
+            same = {**old, "acl": None} == {**new, "acl": None} and more
+        else:
+            same = old == new
+        gone += [] if same else [f"{name}: {old} → {new}"]
+    return gone
+
+
+def test_a_login_is_taken_over_only_by_its_name(teams: Teams, cli: Cli) -> None:
+    shop = teams["redis"]
+    assert isinstance(shop, Redis)
+    init(cli, shop)
+    cli.ok("up", "--allow", "cache")
+    assert problems(cli, "cache") == {"redis": None}
+    assert shop.enter("shop")
+    with shop.client("admin", SECRET) as admin:
+        assert "-flushall" not in str(admin.acl_getuser("shop")["commands"])
+        admin.acl_setuser(
+            "cache",
+            enabled=True,
+            reset=True,
+            passwords=[f"+{SECRET}"],
+            keys=["cache:*", "tmp:*"],
+            categories=["+@read", "+@write", "+@connection"],
+        )
+
+
+def test_what_the_file_asks_for_beyond_is_granted_and_marked(teams: Teams, cli: Cli) -> None:
+    redis, chat = teams["redis"], teams["mongodb"]
+    assert isinstance(redis, Redis)
+    assert isinstance(chat, Mongo)
+    init(cli, redis, chat)
+    text = (cli.folder / "mngdb.yaml").read_text()
+    wider = text.replace('"tmp:*"]', '"tmp:*", "more:*"]').replace(
+        "mongodb: {database: chat, access: readonly}", "mongodb: {database: chat}"
+    )
+    cli.write(wider)
+    steps = cli.json("plan")["steps"]
+    assert [(one["action"], one["object"]) for one in steps] == [
+        ("grant", "cache"),
+        ("grant", "report"),
+    ]
+    assert all("worth mending" in one["detail"] for one in steps)
+    cli.ok("up")
+    with redis.client("cache", SECRET) as client:
+        client.set("more:1", "x")
+        client.set("cache:1", "x")
+    with chat.client("report", SECRET) as client:
+        client.chat.users.insert_one({"username": "new"})
+    assert cli.json("plan")["steps"] == []
+
+
+@pytest.mark.parametrize(("name", "word"), [
+    ("postgres", "REPLICATION"),
+    ("redis", "the logins could not be seen"),
+    ("mongodb", "the logins could not be seen"),
+])  # fmt: skip
+def test_weak_rights_see_less_and_say_so(teams: Teams, cli: Cli, name: str, word: str) -> None:
+    team = teams[name]
+    url = re.sub("//[a-z]+@", "//weak@", team.url)
+    passwords = cli.folder / "passwords"
+    passwords.write_text(f"{SECRET}\n")
+    cli.ok("init", "--from", url, "--password-file", str(passwords))
+    assert word in (cli.folder / "mngdb.yaml").read_text()
+    assert cli.json("plan")["steps"] == []
+
+
+def test_a_password_comes_from_standard_input_or_the_environment_never_from_argv(
+    teams: Teams, cli: Cli
+) -> None:
+    team = teams["redis"]
+    typed = team.url.replace("admin@", f"admin:{SECRET}@")
+    done = cli.run("init", "--from", typed)
+    assert done.returncode == 2
+    assert SECRET not in done.stderr + done.stdout
+    assert "contains a password" in done.stderr
+    assert not (cli.folder / "mngdb.yaml").exists()
+    nobody = cli.run("init", "--from", team.url, stdin="")
+    assert nobody.returncode == 2
+    assert "--password-file" in nobody.stderr
+    cli.ok("init", "--from", "-", stdin=f"{typed}\n")
+    assert SECRET not in (cli.folder / "mngdb.yaml").read_text()
+    again = cli.run("init", "--from", team.url, stdin="")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    other = Cli(cli.folder, env={"MNGDB_SECRET_REDIS_ADMIN": SECRET})
+    other.ok("-f", "other.yaml", "init", "--name", "other", "--from", team.url, stdin="")
+
+
+def test_faults_are_one_sentence_and_write_nothing(teams: Teams, cli: Cli) -> None:
+    at = {name: one.url for name, one in teams.items()}
+    port = re.findall(r":(\d+)", at["redis"])[0]
+    cases = {
+        f"redis://admin@127.0.0.1:{free_port()}": (3, "127.0.0.1"),
+        at["redis"].replace("redis:", "rediss:"): (3, "TLS"),
+        f"postgresql://postgres@127.0.0.1:{port}/postgres": (3, port),
+        f"mongodb://admin@127.0.0.1:{port}/": (3, port),
+        "mysql://root@127.0.0.1": (2, "is not a URL"),
+        "redis://admin@127.0.0.1:99999": (2, "url"),
+        "nothere.sql": (2, "cannot be read"),
+    }
+    passwords = cli.folder / "passwords"
+    passwords.write_text(f"{SECRET}\n")
+    for url, (code, word) in cases.items():
+        done = cli.run("init", "--from", url, "--password-file", str(passwords))
+        assert done.returncode == code, (url, done.stderr)
+        assert word in done.stderr, (url, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert not (cli.folder / "mngdb.yaml").exists()
+    passwords.write_text("wrong\n")
+    for url in at.values():
+        done = cli.run("init", "--from", url, "--password-file", str(passwords))
+        assert done.returncode == 3, (url, done.stderr)
+        assert not (cli.folder / "mngdb.yaml").exists()
