@@ -30,6 +30,8 @@ Ask = Callable[[str], str | None]
 
 #: SCHEME://USER[:PASSWORD]@REST, or without a login.
 _URL = re.compile(r"([a-z+]+)://(?:([^@/?#]*)@)?([^@]+)", re.DOTALL)
+#: Seconds to connect: who looks for the first time waits for the answer.
+_PATIENCE = 5.0
 _HINTS = {
     "auth": "check the user in the URL, and the password",
     "tls": "compare the TLS options in the URL with the server's",
@@ -174,7 +176,7 @@ def _seen(stack: str, one: Source) -> FoundServer:
     engine = one.engine
     access = engine.external(DesiredInstance(stack, instance, secrets), one.url)
     try:
-        with engine.connect(access) as session:
+        with engine.connect(access, _PATIENCE) as session:
             return engine.found(session)
     except ConnectError as error:
         hint = _HINTS.get(error.kind, error.hint or _HINTS["other"])

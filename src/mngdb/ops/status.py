@@ -135,7 +135,7 @@ def look(context: Context, asked: DesiredInstance) -> list[UnitStatus]:
 def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatus:
     instance, name = asked.instance, member.name
     try:
-        access = context.login(asked, next(iter(_apps(context, instance)), None))
+        access = context.login(asked, next(iter(_apps(instance)), None))
     except AbsentError as none:
         absent = _with(_unit(member, "", 0), state="absent")
         return _with(absent, error=none.message, hint=none.hint)
@@ -165,7 +165,7 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
         found, vitals = _asked(context, asked, found)
     except MngdbError as error:
         # asked with a made-up secret, the server's answer says nothing
-        login = next(iter(_apps(context, instance)), "admin")
+        login = next(iter(_apps(instance)), "admin")
         secret = secret_name(instance, login)
         if login in context.logins(instance) and context.vault.get(secret) is None:
             return _with(found, error=context.missing(secret))
@@ -185,10 +185,10 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
     )
 
 
-def _apps(context: Context, instance: Instance) -> list[str]:
-    """Those that can be tried: not the apps of an adopted server whose passwords others know."""
-    unknown = context.unknown(instance)
-    return [app for app in instance.grants if app not in unknown]
+def _apps(instance: Instance) -> list[str]:
+    """Those that can be asked. On an adopted server others chose what each may do, and most
+    passwords: there the administrator asks."""
+    return [] if instance.adopt else list(instance.grants)
 
 
 def _asked(
@@ -196,7 +196,7 @@ def _asked(
 ) -> tuple[UnitStatus, Vitals]:
     """What the server says to the first app; to the next, where that one has used up its
     connections, or set itself what ends its sessions."""
-    engine, apps = context.engine(asked.instance), _apps(context, asked.instance)
+    engine, apps = context.engine(asked.instance), _apps(asked.instance)
     while True:
         access = context.login(asked, next(iter(apps), None))
         try:
