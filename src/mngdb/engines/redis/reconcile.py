@@ -159,12 +159,10 @@ def _changes(asked: DesiredInstance, facts: Facts, notices: list[Notice]) -> Ite
         yield Change(setting, found, value, reloadable)
 
 
-def _wanted_users(asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session]]:
-    apps = acl.by_login(asked)
 def _wanted_users(
     asked: DesiredInstance, facts: Facts, notices: list[Notice]
 ) -> Iterator[Step[Session]]:
-    grants = asked.instance.granted(RedisGrant)
+    apps = acl.by_login(asked)
     for name, user in acl.wanted(asked).items():
         found = facts.users.get(name)
         if found == user:
@@ -179,7 +177,9 @@ def _wanted_users(
         if login and logins.needs_consent(asked, login):
             yield logins.take_over(asked, login)
             if found and asked.instance.adopt:
-                yield from _widened(asked, facts, found, user, notices)
+                yield from _widened(asked, facts, found, user)
+                if app not in asked.unknown and not user.passwords <= found.passwords:
+                    notices.append(logins.other_password(asked, app))
             continue
         if found == acl.default_user() and grant:
             found = None  # it is off, and everybody's
@@ -190,11 +190,7 @@ def _wanted_users(
 
 
 def _widened(
-    asked: DesiredInstance,
-    facts: Facts,
-    found: acl.User,
-    wanted: acl.User,
-    notices: list[Notice],
+    asked: DesiredInstance, facts: Facts, found: acl.User, wanted: acl.User
 ) -> Iterator[Step[Session]]:
     """An adopted login gets the keys and channels that it lacks, and keeps all that it has."""
     rules = [*acl.lacking(found, wanted)]
@@ -207,8 +203,6 @@ def _widened(
                 session.ask("ACL", "SAVE")
 
         yield logins.mended(_step(asked, "grant", name, " ".join(rules), run))
-    if name not in asked.unknown and not wanted.passwords <= found.passwords:
-        notices.append(logins.other_password(asked, name))
 
 
 def _said(found: acl.User | None, user: acl.User, right: str) -> tuple[Action, str]:
