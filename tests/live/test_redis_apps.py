@@ -19,7 +19,8 @@ redis: {port: PORT1}
 apps:
   shop: {redis: "shop:*"}
   viewer: {redis: {keys: ["shop:*"], access: readonly}}
-  jobs: {redis: {keys: ["jobs:*", "shared"], channels: ["events:*"], commands: ["+keys", "-eval"]}}
+  jobs: {redis: {keys: ["jobs:*", "shared"], channels: ["events:*"], patterns: ["events:*:done"],
+                  commands: ["+role", "-eval"]}}
 """
 SCRIPT = "return redis.call('GET', KEYS[1])"
 
@@ -176,9 +177,15 @@ def test_further_commands_keys_and_channels_are_as_the_file_says(stack: Cli) -> 
     with redis_as(stack, "jobs") as jobs:
         jobs.set("jobs:1", 1)
         jobs.set("shared", 1)
-        assert sorted(jobs.keys("*")) != []
+        assert jobs.execute_command("ROLE")[0] == "master"
         assert jobs.publish("events:new", "x") == 0
-        for command in ("PUBLISH jobs:1 x", "EVAL return(1) 0", "GET shared2", "FLUSHALL"):
+        with jobs.pubsub() as listener:
+            listener.psubscribe("events:*:done")
+            assert listener.get_message(timeout=60)["type"] == "psubscribe"
+        for command in (
+            *("PUBLISH jobs:1 x", "EVAL return(1) 0", "GET shared2", "FLUSHALL"),
+            "PSUBSCRIBE events:*:new",
+        ):
             with pytest.raises(redis.exceptions.NoPermissionError):
                 jobs.execute_command(*command.split())
 

@@ -43,7 +43,7 @@ CHANGES = {
     "other": ("['o:*']", "['p:*']", "GET o:1", "GET p:1"),
     "heard": ("['h:*']", "{keys: ['h:*'], channels: ['n:*']}", "PUBLISH h:1 x", "PUBLISH n:1 x"),
     "seen": ("['s:*']", "{keys: ['s:*'], access: readonly}", "SET s:1 x", "SORT_RO s:1"),
-    "told": ("['t:*']", "{keys: ['t:*'], commands: ['+keys', '-eval']}", "EVAL x 0", "KEYS *"),
+    "told": ("['t:*']", "{keys: ['t:*'], commands: ['+role', '-eval']}", "EVAL x 0", "ROLE"),
 }
 
 
@@ -77,7 +77,7 @@ DETAILS = {
     ),
     "heard": ("add channels n:*; remove channels h:*", "add channels h:*; remove channels n:*"),
     "all": ("channels *", "channels *"),
-    "told": ("add +keys -eval; remove +eval", "add +eval; remove +keys -eval"),
+    "told": ("add +role -eval; remove +eval", "add +eval; remove +role -eval"),
 }
 
 

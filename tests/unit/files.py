@@ -76,7 +76,7 @@ apps:
       lock_timeout: 5s
       idle_in_transaction_timeout: 0s
       extensions: [pg_trgm]
-    redis: {keys: ["a:*", b], channels: ["a:*"], access: readonly, commands: [-eval, +keys]}
+    redis: {keys: ["a:*", b], channels: ["a:*"], access: readonly, commands: [-eval, +role]}
     mongodb: {database: shop, access: readonly}
   "true": {redis: ["x:*"]}
 alerts:

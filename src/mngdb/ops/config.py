@@ -60,14 +60,15 @@ def _file(context: Context) -> dict[str, Any]:
     found: dict[str, Any] = stack.source.model_dump(mode="json", exclude_none=True, by_alias=True)
     found["apps"] = {
         app: {
-            name: right.model_dump(mode="json", exclude_none=True) for name, right in rights.items()
+            name: right.model_dump(mode="json", exclude_none=True, by_alias=True)
+            for name, right in rights.items()
         }
         | stack.keys[app].model_dump(mode="json", exclude_defaults=True, by_alias=True)
         for app, rights in stack.apps.items()
     }
     for name, instance in stack.instances.items():
         place = found if name in ENGINE_INFO else found["instances"]
-        keys = place[name] | {
+        keys = instance.spec.model_dump(mode="json", exclude_none=True, by_alias=True) | {
             # where local servers keep their data is said once, at the top
             "target": instance.target.short,
             "memory": str(instance.memory),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
@@ -155,6 +156,14 @@ class BaseInstance(Model):
     settings: dict[str, SettingValue] = Field(default_factory=dict)
     """Settings of the server, overriding the defaults that `mngdb config` shows."""
 
+    def serving(self, rights: Mapping[str, BaseGrant]) -> Self:
+        """The same with what the software of its apps needs; `rights` by app."""
+        return self
+
+    def contradictions(self, rights: Mapping[str, BaseGrant]) -> Iterable[tuple[str, str, str]]:
+        """What the software of its apps needs and cannot have together: key, sentence, hint."""
+        return ()
+
     @model_validator(mode="after")
     def _settings_are_free(self) -> BaseInstance:
         for name in self.settings:
@@ -170,6 +179,15 @@ class BaseInstance(Model):
 
 class BaseGrant(Model):
     """An app's right in an instance."""
+
+    def resolved(self, *, alone: bool) -> Self:
+        """The same with everything that its software needs. `alone`: on a server of ours that no
+        other app uses."""
+        return self
+
+    def unfit(self, app: str, *, alone: bool) -> Iterable[tuple[str, str, str]]:
+        """What cannot be where other apps are, if it is not alone: key, sentence, hint."""
+        return ()
 
     def among(self, instance: Any) -> Self:
         """The same for one of several apps that share `instance`, a server of ours."""

@@ -48,6 +48,7 @@ def conflicts(parsed: StackFile, specs: Specs, grants: Grants) -> list[Problem]:
             problems.append((at, f"no instance named {name!r}", None))
     problems += _owners(grants)
     problems += _defaults(parsed, specs, grants)
+    problems += _software(specs, grants)
     problems += _cases(specs, grants)
     problems += _pages(parsed, specs)
     problems += _named(parsed, grants)
@@ -209,6 +210,18 @@ def _external(trail: Trail, spec: BaseInstance, url: str) -> Iterator[Problem]:
     if not fits or not url.isprintable() or " " in url:
         at = (*trail, "target", "external", "url")
         yield at, f"a {spec.engine} url is required: {schemes[0]}://admin@host", None
+
+
+def _software(specs: Specs, grants: Grants) -> Iterator[Problem]:
+    """What an app asks for that other apps of the instance would suffer from, and what the software
+    of several needs and cannot have together."""
+    for name, spec in specs.items():
+        here = {app: rights[name] for app, rights in grants.items() if name in rights}
+        for app, grant in here.items():
+            for key, text, hint in grant.unfit(app, alone=len(here) == 1):
+                yield ("apps", app, name, key), text, hint
+        for key, text, hint in spec.contradictions(here):
+            yield (*trail_of(name), key), text, hint
 
 
 def _owners(grants: Grants) -> Iterator[Problem]:

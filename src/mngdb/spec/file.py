@@ -329,6 +329,8 @@ class StackFile(EngineKeys):
                 raise located(f"{name!r} is the default instance's own key", "instances", name)
             if name in AppKeys.model_fields:
                 raise located(f"{name!r} is a key of apps", "instances", name)
+            if name == "for":
+                raise located("'for' is what an app says of its software", "instances", name)
             if name in _TAKEN:
                 raise located(
                     f"{name!r} is taken: secrets of {_TAKEN[name]} start with it", "instances", name

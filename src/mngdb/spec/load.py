@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from mngdb.errors import UsageError
 from mngdb.spec import source
 from mngdb.spec.app import AppKeys, check_app_keys
-from mngdb.spec.base import BaseGrant
+from mngdb.spec.base import BaseGrant, BaseInstance
 from mngdb.spec.conflicts import conflicts, unkept
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.engine_models import MODELS
@@ -116,8 +116,10 @@ def build(document: Document, files: tuple[Path, ...]) -> Stack:
     specs = declared(parsed)
     grants: dict[str, dict[str, BaseGrant]] = {}
     keys: dict[str, AppKeys] = {}
-    for app, rights in parsed.apps.items():
+    for app, written in parsed.apps.items():
         grants[app] = {}
+        rights, unplaced = with_software(app, written, specs)
+        problems += unplaced
         try:
             given = {key: rights[key] for key in AppKeys.model_fields if key in rights}
             keys[app] = AppKeys.model_validate(given)
@@ -147,6 +149,30 @@ def build(document: Document, files: tuple[Path, ...]) -> Stack:
     if problems := unkept(stack):
         raise spec_error(document, problems, files)
     return stack
+
+
+def with_software(
+    app: str, written: Mapping[str, Any], specs: Mapping[str, BaseInstance]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """The rights of an app, with its own `for` at the instance that it is about; or what is wrong
+    with that."""
+    rights = dict(written)
+    if "for" not in rights:
+        return rights, []
+    named, at = rights.pop("for"), ("apps", app, "for")
+    kinds = {name: MODELS[specs[name].engine].grant for name in rights if name in specs}
+    able = [name for name, kind in kinds.items() if "for_" in kind.model_fields]
+    if len(able) != 1:
+        text = f"{app} uses {' and '.join(able)}" if able else f"{app} uses no Redis"
+        place = able[0] if able else "redis"
+        hint = f"write it under the instance that it is about: {app}: {{{place}: {{for: …}}}}"
+        return rights, [(at, text, hint)]
+    value = rights[able[0]]
+    value = dict(value) if isinstance(value, dict) else {"keys": value}
+    if "for" in value:
+        return rights, [(at, f"'for' is also written under {able[0]}", "keep one of them")]
+    rights[able[0]] = value | {"for": named}
+    return rights, []
 
 
 def _literal_secrets(data: Any, trail: Trail) -> Iterator[Problem]:

@@ -111,10 +111,21 @@ def _mongo_field(value: str) -> str:
 def _redis_pattern(value: str) -> str:
     """An ACL rule is split at white space and cannot be quoted."""
     _no_control(value)
-    if not value or len(value) > 256 or re.search(r"[\s()\[\]{}\"'\\]", value):
+    if not value or len(value) > 256 or re.search(r"[\s()\[\]\"'\\]", value):
         raise ValueError(
             f"{_short(value)} is not a key pattern: 1 to 256 characters, without spaces, quotes, "
-            "brackets and backslashes"
+            "parentheses, square brackets and backslashes"
+        )
+    return value
+
+
+def _redis_glob(value: str) -> str:
+    """As PSUBSCRIBE takes it: with classes, too."""
+    _no_control(value)
+    if not value or len(value) > 256 or re.search(r"[\s()\"'\\]", value):
+        raise ValueError(
+            f"{_short(value)} is not a pattern of channels: 1 to 256 characters, without spaces, "
+            "quotes, parentheses and backslashes"
         )
     return value
 
@@ -137,3 +148,4 @@ MongoDatabaseName = Annotated[str, AfterValidator(_mongo_database)]
 MongoCollectionName = Annotated[str, AfterValidator(_mongo_collection)]
 MongoFieldName = Annotated[str, AfterValidator(_mongo_field)]
 RedisPattern = Annotated[str, AfterValidator(_redis_pattern)]
+RedisGlob = Annotated[str, AfterValidator(_redis_glob)]

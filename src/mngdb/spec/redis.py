@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,7 +11,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mngdb.spec.base import BaseGrant, BaseInstance, Model, Port, Version, located
 from mngdb.spec.engine_info import REDIS
-from mngdb.spec.names import RedisPattern
+from mngdb.spec.names import RedisGlob, RedisPattern
+from mngdb.spec.presets import Preset, check_name, prefix_of, presets
+from mngdb.spec.redis_commands import check_rule, denies, harms_neighbours
 from mngdb.spec.units import Duration, Seconds, Size, parse_size
 
 Eviction = Literal[
@@ -172,64 +175,89 @@ class RedisInstance(BaseInstance):
         """The save points as Redis writes them: "900 1 300 10"."""
         return " ".join(f"{int(p.after.total_seconds())} {p.changes}" for p in self.save)
 
+    def serving(self, rights: Mapping[str, BaseGrant]) -> RedisInstance:
+        """The same with what the apps' software needs, where the file does not say another."""
+        every = [preset for _, _, preset in _software(rights)]
+        needed = {one.eviction for one in every}
+        more: dict[str, Any] = {}
+        if "eviction" not in self.model_fields_set and needed & {"noeviction", "volatile"}:
+            more["eviction"] = "noeviction" if "noeviction" in needed else "volatile-lru"
+        events = "".join(sorted({f for one in every for f in one.settings.get(_EVENTS, "")}))
+        if events and _EVENTS not in self.settings:
+            more["settings"] = self.settings | {_EVENTS: events}
+        return self.model_copy(update=more) if more else self
 
-#: Rules that give back what the guide blocks (requirement B13).
-_NEVER = {
-    f"+{word}"
-    for word in (
-        "@all",
-        "@dangerous",
-        "@admin",
-        "flushall",
-        "flushdb",
-        "config",
-        "shutdown",
-        "debug",
-        "save",
-        "bgsave",
-        "acl",
-        "module",
-        "replicaof",
-        "monitor",
-    )
-}
+    def contradictions(self, rights: Mapping[str, BaseGrant]) -> Iterator[tuple[str, str, str]]:
+        """What the apps' software needs and cannot have together: key, sentence, hint."""
+        every = [*_software(rights)]
+        kept = [one for one in every if one[2].eviction in {"noeviction", "volatile"}]
+        cached = [one for one in every if one[2].eviction == "allkeys"]
+        if kept and cached and "eviction" not in self.model_fields_set:
+            (app, name, _), (other, cache, _) = kept[0], cached[0]
+            text = f"{name} of {app} must not lose keys, and {cache} of {other} fills the memory"
+            hint = "give one of them an instance of its own, or write 'eviction' for this one"
+            yield "eviction", f"{text} with keys that never expire", hint
+        said = self.settings.get(_EVENTS)
+        for app, name, preset in every:
+            flags = preset.settings.get(_EVENTS, "")
+            if said is not None and not _events(flags) <= _events(said):
+                text = f"{name} of {app} needs {_EVENTS} {flags}, and the file says {said!r}"
+                yield "settings", text, "remove the setting, or add what is missing"
 
 
-def _command_rule(value: str) -> str:
-    if not re.fullmatch(r"[+-]@?[a-z][a-z0-9_.-]*(\|[a-z0-9_.-]+)?", value):
-        raise ValueError(f"{value!r} is not a command rule; write +command, -command, +@category")
-    if value in _NEVER:
-        raise ValueError(f"{value!r} allows the dangerous commands again; name single commands")
-    return value
+_EVENTS = "notify-keyspace-events"
+
+
+def _software(rights: Mapping[str, BaseGrant]) -> Iterator[tuple[str, str, Preset]]:
+    """App, name and preset of all that uses an instance."""
+    for app, grant in rights.items():
+        for name in grant.software if isinstance(grant, RedisGrant) else ():
+            yield app, name, presets()[name]
 
 
 class RedisGrant(BaseGrant):
     """Rights of an app in a Redis instance. Short form: a key pattern, or a list of them."""
 
-    keys: list[RedisPattern] = Field(min_length=1)
-    """Patterns of the keys that the app can access."""
+    for_: list[Annotated[str, AfterValidator(check_name)]] | None = Field(
+        default=None, alias="for", min_length=1
+    )
+    """The software that uses it, one name or a list: `celery`, `[django, bullmq]`. Adds the keys,
+    channels, commands and server settings that it needs (docs/presets.md). The first of `keys` is
+    its prefix."""
+    keys: list[RedisPattern] = Field(default_factory=lambda: [])
+    """Patterns of the keys that the app can access. Required, unless `for` names software that has
+    keys of its own. Hash tags are written as they are: `"{shop}:*"`."""
     channels: list[RedisPattern] | None = None
-    """Patterns of its pub/sub channels. Default: the same as `keys`."""
+    """Patterns of its pub/sub channels. Default: the same as `keys`; with `for`, those that the
+    software needs. PSUBSCRIBE takes such a pattern only as it is written here; see `patterns`."""
+    patterns: list[RedisGlob] = Field(default_factory=lambda: [])
+    """Patterns that it gives to PSUBSCRIBE, besides those of `channels`: Redis compares them letter
+    by letter, so `"chat:*"` does not permit `PSUBSCRIBE chat:room:*`. Each has to be below one of
+    `channels`."""
     access: Literal["readwrite", "readonly"] = "readwrite"
     """`readonly` can read its keys but not change them."""
     default: bool = False
     """The app logs in by its password alone, as the server's user `default`:
     `redis://:PASSWORD@host:6379`, for clients without a user name. One app of an instance, which
     may use all of its keys; best on an instance of its own."""
-    commands: list[Annotated[str, AfterValidator(_command_rule)]] = Field(
-        default_factory=lambda: []
-    )
-    """Additional ACL rules for commands, applied after mngdb's: `+keys`, `-eval`."""
+    commands: list[Annotated[str, AfterValidator(check_rule)]] = Field(default_factory=lambda: [])
+    """Additional ACL rules for commands, applied after mngdb's: `+role`, `-eval`. Rules that would
+    harm other apps (`+flushdb`, `+keys`, `+client|list`) require an instance that the app has to
+    itself."""
+
+    _software: tuple[str, ...] = ()
+    _prefix: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"keys": [value]}
-        if isinstance(value, dict) and value.get("default") is True and "keys" not in value:
-            return value | {"keys": ["*"]}
-        if isinstance(value, dict) and isinstance(value.get("keys"), str):
-            return value | {"keys": [value["keys"]]}
+        if isinstance(value, dict):
+            if value.get("default") is True and "keys" not in value:
+                value = value | {"keys": ["*"]}
+            both = {key: [value[key]] for key in ("keys", "for") if isinstance(value.get(key), str)}
+            return value | both
         return {"keys": value} if isinstance(value, list) else value
 
     @model_validator(mode="after")
@@ -248,3 +276,105 @@ class RedisGrant(BaseGrant):
                 text = f"an app with 'default: true' cannot lose commands: {why}"
                 raise located(text, "commands", index)
         return self
+
+    @model_validator(mode="after")
+    def _whole(self) -> RedisGrant:
+        for name in self.for_ or ():
+            self._check(name)
+        if not self.keys and not self.for_:
+            raise located("needs at least one pattern of keys, or 'for'", "keys")
+        heard = self.resolved(alone=False).heard
+        for index, pattern in enumerate(self.patterns):
+            if not any(_covers(one, pattern) for one in heard if one != pattern):
+                text = f"{pattern!r} is not below any of the app's channels"
+                hint = ", ".join(one for one in heard if one not in self.patterns) or "none"
+                raise located(f"{text} ({hint}); add one to 'channels'", "patterns", index)
+        return self
+
+    def _check(self, name: str) -> None:
+        """Whether the software can work with the rest of what is said here. Raises an error."""
+        preset = presets()[name]
+        found = preset.rights(self.prefix)
+        if self.default:
+            return  # it has every key and channel
+        if found is None or ("*" in self.keys and not found.own):
+            what = "'*' is every key; " if "*" in self.keys else ""
+            raise located(f"{what}{name} needs a prefix: write keys: 'APP:*'", "for")
+        if preset.prefixed is not None and self.keys and self.prefix is None and not found.own:
+            text = f"{self.keys[0]!r} has no prefix for {name}; write it as 'APP:*'"
+            raise located(text, "keys")
+        if self.access == "readonly":
+            raise located(f"{name} writes to its keys: remove 'access: readonly'", "access")
+        needed = [rule[1:] for rule in preset.commands]
+        needed += ["subscribe", "publish"] if found.channels else []
+        needed += ["psubscribe"] if found.patterns else []
+        for index, rule in enumerate(self.commands):
+            for command in needed:
+                if denies(rule, command):
+                    text = f"{name} needs {command.upper()}: remove {rule!r}"
+                    raise located(text, "commands", index)
+
+    @property
+    def software(self) -> tuple[str, ...]:
+        """What uses it, by names of presets."""
+        return self._software or tuple(self.for_ or ())
+
+    @property
+    def prefix(self) -> str | None:
+        """What the app's keys begin with, where the file says one."""
+        return self._prefix or (prefix_of(self.keys[0]) if self.keys else None)
+
+    @property
+    def heard(self) -> list[str]:
+        """Patterns of all its channels, as ACL rules have them."""
+        return [*(self.keys if self.channels is None else self.channels), *self.patterns]
+
+    def resolved(self, *, alone: bool) -> RedisGrant:
+        """The same with everything that its software needs, and without `for`. `alone`: no other
+        app is on the instance."""
+        if not self.for_:
+            return self
+        every = [presets()[name] for name in self.for_]
+        rights = [one for preset in every if (one := preset.rights(self.prefix))]
+        more = [rule for one in every for rule in one.commands + (one.alone if alone else ())]
+        if any(one.eviction in {"noeviction", "volatile"} for one in every):
+            # jobs and sessions are there, too
+            more = [rule for rule in more if rule != "+flushdb"]
+        found = self.model_copy(
+            update={
+                "for_": None,
+                "keys": _merged(self.keys, *(one.keys for one in rights)),
+                "channels": _merged(self.channels or (), *(one.channels for one in rights)),
+                "patterns": _merged(self.patterns, *(one.patterns for one in rights)),
+                "commands": _merged(more, self.commands),
+            }
+        )
+        found._software, found._prefix = tuple(self.for_), self.prefix
+        return found
+
+    def unfit(self, app: str, *, alone: bool) -> Iterator[tuple[str, str, str]]:
+        own = "give the app an instance of its own: instances: {NAME: {engine: redis, port: …}}"
+        if alone:
+            return
+        for name in self.for_ or ():
+            found = presets()[name].rights(self.prefix)
+            if found is not None and found.own:
+                yield "for", f"{name} cannot share an instance: {presets()[name].sharing}", own
+        for rule in self.commands:
+            reason = harms_neighbours(rule)
+            if reason:
+                yield "commands", f"{rule!r} is for an instance of {app}'s own: {reason}", own
+
+
+def _merged(*lists: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(one for found in lists for one in found))
+
+
+def _covers(channel: str, pattern: str) -> bool:
+    """Whether every channel that `pattern` means is one of `channel`."""
+    expression = "".join({"*": ".*", "?": "[^*]"}.get(c, re.escape(c)) for c in channel)
+    return re.fullmatch(expression, pattern) is not None
+
+
+def _events(flags: str) -> set[str]:
+    return set(flags.replace("A", "g$lshzxetd"))

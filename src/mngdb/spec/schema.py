@@ -19,6 +19,7 @@ from mngdb.spec.alerts import KINDS, rule_names
 from mngdb.spec.app import VARIABLE, AppKeys
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.file import EngineKeys, StackFile
+from mngdb.spec.presets import presets
 from mngdb.spec.target import SHORT, TargetKeys
 
 #: What JSON Schema says of a list.
@@ -44,6 +45,17 @@ def schema() -> dict[str, Any]:
             short.append({"type": "array", "items": {"type": "string"}})
             keys = definitions[grant.__name__]["properties"]["keys"]
             keys["anyOf"] = [{"type": "string"}, {k: keys.pop(k) for k in _LIST if k in keys}]
+            software = {"enum": list(presets())}
+            definitions["Software"] = {
+                "description": "What uses Redis, one name or a list (docs/presets.md).",
+                "anyOf": [software, {"type": "array", "items": software, "minItems": 1}],
+            }
+            described = definitions[grant.__name__]["properties"]["for"]["description"]
+            definitions[grant.__name__]["properties"]["for"] = {
+                "$ref": "#/$defs/Software",
+                "description": described,
+            }
+            definitions[grant.__name__]["anyOf"] = [{"required": [k]} for k in ("keys", "for")]
         definitions[grant.__name__] = {"anyOf": [*short, definitions[grant.__name__]]}
         definitions[instance.__name__]["properties"]["engine"]["default"] = engine
     _nullable(definitions["StackFile"]["properties"], "apps")
@@ -91,7 +103,8 @@ def schema() -> dict[str, Any]:
         "type": ["object", "null"],
         "additionalProperties": {"anyOf": rights},
         "properties": {e: {"$ref": f"#/$defs/{g.__name__}"} for e, (_, g) in MODELS.items()}
-        | definitions.pop("AppKeys")["properties"],
+        | definitions.pop("AppKeys")["properties"]
+        | {"for": {"$ref": "#/$defs/Software"}},
     }
     definitions["AppEnv"]["patternProperties"] = {f"^{VARIABLE}$": {"type": "string"}}
     drivers = definitions["AppEnv"]["properties"]["for"]

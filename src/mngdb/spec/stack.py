@@ -194,7 +194,7 @@ def resolve(
     files: tuple[Path, ...],
 ) -> Stack:
     """The stack that a valid file describes."""
-    specs = declared(source)
+    specs = {name: _serving(source, name, spec, grants) for name, spec in declared(source).items()}
     grants = _limited(grants, source, specs)
     shares = _memory(source, specs)
     instances = {
@@ -262,17 +262,31 @@ def _logical(source: StackFile, spec: BaseInstance) -> Logical:
     return source.backup is not None and source.backup.logical
 
 
+def _serving(
+    source: StackFile,
+    name: str,
+    spec: BaseInstance,
+    grants: Mapping[str, Mapping[str, BaseGrant]],
+) -> BaseInstance:
+    """What the file says of an instance, with what its apps' software needs of a server of ours."""
+    if not (spec.target or source.target).managed:
+        return spec
+    return spec.serving({app: rights[name] for app, rights in grants.items() if name in rights})
+
+
 def _limited(
     grants: Mapping[str, Mapping[str, BaseGrant]],
     source: StackFile,
     specs: Mapping[str, BaseInstance],
 ) -> dict[str, dict[str, BaseGrant]]:
-    """The rights, each with its share where several apps use a server of ours."""
+    """The rights, with what the apps' software needs, and each with its share where several apps
+    use a server of ours."""
     users = Counter(name for rights in grants.values() for name in rights)
 
     def one(name: str, right: BaseGrant) -> BaseGrant:
         spec = specs.get(name)
         ours = spec is not None and (spec.target or source.target).managed
+        right = right.resolved(alone=ours and users[name] == 1)
         return right.among(spec) if ours and users[name] > 1 else right
 
     return {

@@ -14,6 +14,7 @@ from mngdb.model import DesiredInstance
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.redis import RedisGrant
+from mngdb.spec.redis_commands import AFTER_CATEGORIES
 
 ADMIN = "admin"
 DEFAULT = "default"
@@ -141,13 +142,12 @@ def app_user(name: str, grant: RedisGrant, secrets: Iterable[Secret], stack: str
     """The login of an app: its keys and channels, the useful commands, the mark of the stack. Each
     of its secrets lets it in."""
     sign = "~" if grant.access == "readwrite" else "%R~"
-    channels = grant.keys if grant.channels is None else grant.channels
     return User(
         name=name,
         on=True,
         passwords=frozenset(map(sha256, secrets)),
         keys=_patterns(sign, grant.keys),
-        channels=_patterns("&", channels),
+        channels=_patterns("&", grant.heard),
         commands=" ".join(command_rules(grant)),
         selectors=frozenset({_selector(stack)}),
     )
@@ -209,7 +209,8 @@ def command_rules(grant: RedisGrant) -> list[str]:
     allowed = _READ if readonly else _WRITE
     back = _BACK + (_BACK_READ if readonly else _BACK_WRITE)
     rules: list[str] = []
-    for rule in (*allowed, *categories, *_BLOCKED, *back, *single):
+    blocked = _BLOCKED + (AFTER_CATEGORIES if categories else ())
+    for rule in (*allowed, *categories, *blocked, *back, *single):
         name = rule[1:]
         # a later rule for the same command (or its subcommands) replaces the earlier one
         rules = [r for r in rules if r[1:] != name and not r[1:].startswith(name + "|")]
@@ -267,10 +268,14 @@ def by_login(asked: DesiredInstance) -> dict[str, tuple[str, RedisGrant]]:
 def describe(grant: RedisGrant) -> str:
     """The right in plain English; channels where they are not those of the keys."""
     verb = "read and write" if grant.access == "readwrite" else "read"
-    parts = [f"{verb} on {', '.join(dict.fromkeys(grant.keys))}"]
+    parts = [f"{verb} on {', '.join(dict.fromkeys(grant.keys)) or 'no keys'}"]
     if grant.channels is not None:
         parts.append(f"channels {', '.join(dict.fromkeys(grant.channels)) or 'none'}")
-    return ", ".join([*parts, *([" ".join(grant.commands)] if grant.commands else [])])
+    more = [one for one in dict.fromkeys(grant.patterns) if one not in (grant.channels or ())]
+    parts += [f"PSUBSCRIBE {', '.join(more)}"] if more else []
+    parts += [" ".join(grant.commands)] if grant.commands else []
+    head = f"for {', '.join(grant.software)}: " if grant.software else ""
+    return head + ", ".join(parts)
 
 
 def excess(user: User, other: User) -> str:

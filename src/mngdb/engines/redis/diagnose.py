@@ -77,8 +77,11 @@ def _listens(grant: RedisGrant) -> list[list[str]]:
     """How the app subscribes to its channels."""
     if "-subscribe" in grant.commands:
         return []
-    channels = grant.keys if grant.channels is None else grant.channels
-    return [["SUBSCRIBE", _example(pattern)] for pattern in channels]
+    patterns = [] if "-psubscribe" in grant.commands else grant.patterns
+    return [
+        *(["SUBSCRIBE", _example(one)] for one in grant.heard if one not in grant.patterns),
+        *(["PSUBSCRIBE", one] for one in patterns),
+    ]
 
 
 def _excess(grant: RedisGrant) -> list[list[str]]:
@@ -87,7 +90,7 @@ def _excess(grant: RedisGrant) -> list[list[str]]:
     foreign = f"mngdb-not-yours-{secrets.token_hex(8)}"
     if not any(fnmatchcase(foreign, pattern) for pattern in grant.keys):
         tries.append(["EXISTS", foreign])
-    if grant.access == "readonly" and not _named("setrange", grant):
+    if grant.access == "readonly" and grant.keys and not _named("setrange", grant):
         tries.append(["SETRANGE", _example(grant.keys[0]), "0", ""])
     return tries
 

@@ -21,9 +21,8 @@ def tell(access: Access, asked: DesiredInstance, app: str, driver: str) -> Told:
     }
     if access.ca:
         parts["ca"] = access.ca
-    head = grant.keys[0].removesuffix("*")
-    if head and head != grant.keys[0] and not set(head) & set("*?"):
-        parts["key_prefix"] = head
+    if grant.prefix:
+        parts["key_prefix"] = grant.prefix
     return _DRIVERS[driver](access, parts)
 
 

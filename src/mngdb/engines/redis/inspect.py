@@ -261,9 +261,8 @@ def _own(asked: DesiredInstance, name: str) -> tuple[str, str]:
     _, grant = acl.by_login(asked).get(name, ("", None))
     if grant is None:
         return "k", "c"
-    channels = grant.keys if grant.channels is None else grant.channels
-    first = channels[0] if channels else "c"
-    return grant.keys[0].replace("*", "x"), first.replace("*", "x")
+    key, channel = (grant.keys or ["k"])[0], (grant.heard or ["c"])[0]
+    return key.replace("*", "x"), channel.replace("*", "x")
 
 
 def _plain(at: Access, settings: Seen[Mapping[str, str]]) -> bool:

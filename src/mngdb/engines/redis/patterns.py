@@ -25,8 +25,8 @@ def notices(asked: DesiredInstance) -> Iterator[Notice]:
             "if they are not meant to, give each app a pattern of its own: 'APP:*'",
         )
     for app, grant in grants.items():
-        only = grant.keys[0]
-        if len(grant.keys) == 1 and _literal(only) == only:
+        only = grant.keys[0] if len(grant.keys) == 1 else ""
+        if only and _literal(only) == only:
             yield Notice(
                 name,
                 f"{app} has access to one key only, {only!r}, and not to keys that begin so",
