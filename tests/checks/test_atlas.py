@@ -16,8 +16,7 @@ pytestmark = pytest.mark.mongodb
 KEPT = frozenset({("daily", 1, "days", 7), ("weekly", 7, "weeks", 4), ("monthly", 1, "months", 12)})
 APP = App(
     login="shop",
-    database="chatdb",
-    readonly=False,
+    rights=frozenset({("readWrite", "chatdb")}),
     scheme="mongodb+srv",
     tls=True,
     options={"retryWrites": "true", "w": "majority"},
@@ -97,7 +96,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         {"logins": (Login("shop", LOGIN.roles | {("readWriteAnyDatabase", "admin")}),)},
         "readWriteAnyDatabase",
     ),
-    ("users", {"logins": (Login("shop", LOGIN.roles, ("KILL_OP",)),)}, "KILL_OP"),
+    ("users", {"logins": (Login("shop", LOGIN.roles | {("KILL_OP", "")}),)}, "KILL_OP"),
     ("users", {"logins": (Login("shop", frozenset()),)}, "no rights"),
     ("logins-known", {"logins": (LOGIN, ADMIN, Login("eve", frozenset()))}, "eve"),
     ("passwords", {"apps": {"shop": replace(APP, length=12)}}, "12 characters"),

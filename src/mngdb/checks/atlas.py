@@ -97,10 +97,12 @@ def _users(facts: AtlasFacts) -> Judgement:
             if login is None:
                 yield f"{name} has no user"
                 continue
-            wanted = ("read" if app.readonly else "readWrite", app.database)
-            more = [f"{role}@{base}" for role, base in sorted(login.roles - {wanted})]
-            if more or login.wide:
-                yield f"{name} also has {', '.join([*more, *login.wide])}"
+            more = [
+                f"{role}@{base}" if base else role
+                for role, base in sorted(login.roles - app.rights)
+            ]
+            if more:
+                yield f"{name} also has {', '.join(more)}"
             elif not login.roles:
                 yield f"{name} has no rights"
 

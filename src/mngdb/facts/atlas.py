@@ -13,12 +13,11 @@ Kept = tuple[str, int, str, int]
 
 
 class Login(Struct, frozen=True):
-    """A database user that may come to the cluster. `roles` are pairs of a role and its database,
-    custom roles resolved to what they inherit; `wide` are rights that are no pair."""
+    """A database user that may come to the cluster. `roles` are pairs of a role or an action and
+    its database, custom roles resolved to what they inherit and permit; '' is no one database."""
 
     name: str
     roles: frozenset[tuple[str, str]]
-    wide: tuple[str, ...] = ()
 
 
 class App(Struct, frozen=True):
@@ -26,8 +25,8 @@ class App(Struct, frozen=True):
     string; `mixed`: its password has lower and upper case letters, digits and others."""
 
     login: str
-    database: str
-    readonly: bool
+    rights: frozenset[tuple[str, str]]
+    """As `Login.roles`, by the file."""
     scheme: str
     tls: bool
     options: Mapping[str, str]

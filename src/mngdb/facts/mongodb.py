@@ -38,7 +38,7 @@ class Login(Struct, frozen=True):
 class App(Struct, frozen=True):
     """What the file gives an app."""
 
-    database: str
+    databases: tuple[str, ...]
     readonly: bool
 
 

@@ -28,6 +28,15 @@ class Setting(Struct, frozen=True):
     """Whether a restart would change it."""
 
 
+class App(Struct, frozen=True):
+    """The databases that the file gives an app."""
+
+    names: tuple[str, ...]
+    prefixes: tuple[str, ...] = ()
+    creates: bool = False
+    """Whether it may make more, which are its own."""
+
+
 class Override(Struct, frozen=True):
     """A setting that sessions of a role, in a database, begin with; '' is any."""
 
@@ -90,6 +99,7 @@ class Base(Struct, frozen=True):
     """A database that takes connections, with the figures of pg_stat_database."""
 
     name: str
+    owner: str
     template: bool
     public_connect: bool
     public_temporary: bool
@@ -167,8 +177,8 @@ class PostgresFacts(Struct, frozen=True):
     """Whether the server goes on without encryption."""
     tls: Seen[Tls | None]
     """None: it has none."""
-    apps: Mapping[str, str]
-    """App to its database."""
+    apps: Mapping[str, App]
+    """By their logins."""
     extensions: frozenset[str]
     """Extensions that the file asks for."""
     admin: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -15,6 +15,7 @@ from mngdb.secret import Secret, generate
 from mngdb.spec.app import AppEnv, check_drivers, driver_of
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.jwt import CURRENT, PREVIOUS
+from mngdb.spec.several import DATABASE, DatabasesGrant
 from mngdb.spec.stack import Instance
 from mngdb.spec.vault import FAIL_OPEN, JWT, NAME, REGION, USE, document_name, settled
 
@@ -58,9 +59,17 @@ def variables(
             asked = _published(asked)
         access = context.public(asked, app)
         driver = driver_of(drivers, instance.engine)
-        told = context.engine(instance).tell(access, asked, app, driver)
+        tell = context.engine(instance).tell
+        told = tell(access, asked, app, driver)
+        grant = instance.grants[app]
+        others = {
+            suffix: tell(replace(access, database=name), asked, app, driver)
+            for suffix, name in (
+                grant.others() if isinstance(grant, DatabasesGrant) else dict[str, str]()
+            ).items()
+        }
         alone = sum(one.engine == instance.engine for one in instances) == 1
-        for name, value in _named(instance, told, wanted, alone).items():
+        for name, value in _named(instance, told, wanted, alone, others).items():
             if found.setdefault(name, value) != value:
                 raise UsageError(
                     f"two servers of {app} would have different values of {name}",
@@ -70,21 +79,37 @@ def variables(
     return found | signing(context, app, instead)
 
 
-def _named(instance: Instance, told: Told, wanted: AppEnv, alone: bool) -> dict[str, str]:
+def _named(
+    instance: Instance, told: Told, wanted: AppEnv, alone: bool, others: Mapping[str, Told]
+) -> dict[str, str]:
     """The variables of one instance by the names that the file gives them, else by the usual ones.
-    A framework's names stand as they are for the default instance, and for one that is `alone`."""
-    prefix, parts = wanted.prefix_of(instance.name), dict(told.parts)
+    A framework's names stand as they are for the default instance, and for one that is `alone`.
+    `others`: the same for further databases, by what their variables end in."""
+    prefix = wanted.prefix_of(instance.name)
     own = wanted.own(instance.name)
     url = ENGINE_INFO[instance.engine].parts[0]
+    parts = {**told.parts, **{f"{url}.{o.parts[DATABASE]}": o.parts[url] for o in others.values()}}
     found = {name: parts[part or url] for name, part in own.items() if (part or url) in parts}
     if own and prefix is None:
         return found | dict(told.process)
     usual = prefix or f"{_prefix(instance.name)}_"
     if told.own is None:
-        found |= {f"{usual}{part.upper()}": value for part, value in parts.items()}
+        found |= {f"{usual}{part.upper()}": value for part, value in told.parts.items()}
+        found |= {
+            f"{usual}{part.upper()}_{suffix}": other.parts[part]
+            for suffix, other in others.items()
+            for part in (DATABASE, url)
+        }
     else:
         first = prefix is None and (alone or instance.name in ENGINE_INFO)
-        found |= {("" if first else usual) + name: value for name, value in told.own.items()}
+        start = "" if first else usual
+        found |= {start + name: value for name, value in told.own.items()}
+        found |= {
+            f"{start}{name}_{suffix}": value
+            for suffix, other in others.items()
+            for name, value in (other.own or {}).items()
+            if value != told.own.get(name)
+        }
     return found | dict(told.process)
 
 

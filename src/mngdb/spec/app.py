@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from mngdb.spec.base import BaseInstance, Model
+from mngdb.spec.base import BaseGrant, BaseInstance, Model
 from mngdb.spec.engine_info import DRIVERS, ENGINE_INFO
 from mngdb.spec.names import InstanceName
 from mngdb.spec.problems import Problem, near
+from mngdb.spec.several import DatabasesGrant
 
 #: What a variable may be called.
 VARIABLE = "[A-Z_][A-Z0-9_]{0,99}"
@@ -56,8 +57,8 @@ class AppEnv(Model):
     name: `DB_`; of several instances by name: `{postgres: DB_, redis: CACHE_}`."""
     names: dict[VariableName, str] = Field(default_factory=dict)
     """Variables of the app's own, each with what it holds: an instance, for its URL, or a part of
-    it (`postgres.password`). An instance that is named here has no other variables, unless it has a
-    prefix."""
+    it (`postgres.password`), or another of the app's databases (`postgres.url.shop_test`). An
+    instance that is named here has no other variables, unless it has a prefix."""
 
     @model_validator(mode="before")
     @classmethod
@@ -118,9 +119,18 @@ def check_drivers(app: str, drivers: Sequence[str], engines: Collection[str]) ->
         driver_of(drivers, engine)
 
 
-def check_app_keys(app: str, keys: AppKeys, specs: Mapping[str, BaseInstance]) -> Iterator[Problem]:
+def _parts(spec: BaseInstance, grant: BaseGrant | None) -> list[str]:
+    """What a variable of an app's own may hold of an instance."""
+    parts = ENGINE_INFO[spec.engine].parts
+    names = grant.names[1:] if isinstance(grant, DatabasesGrant) else ()
+    return [*parts, *(f"{parts[0]}.{name}" for name in names)]
+
+
+def check_app_keys(
+    app: str, keys: AppKeys, specs: Mapping[str, BaseInstance], rights: Mapping[str, BaseGrant]
+) -> Iterator[Problem]:
     """What an app's keys say of instances that it does not use, or of parts that they have not.
-    `specs`: those that it uses."""
+    `specs`: those that it uses; `rights`: its rights there."""
     env, trail = keys.env, ("apps", app, "env")
     try:
         check_drivers(app, env.for_, {spec.engine for spec in specs.values()})
@@ -141,5 +151,5 @@ def check_app_keys(app: str, keys: AppKeys, specs: Mapping[str, BaseInstance]) -
         at = (*trail, variable)
         if name not in specs:
             yield at, f"{app} does not use {name[:40]!r}{near(name, [*specs])}", None
-        elif dot and part not in (parts := ENGINE_INFO[specs[name].engine].parts):
+        elif dot and part not in (parts := _parts(specs[name], rights.get(name))):
             yield at, f"{name} has no {part[:40]!r}{near(part, parts)}", None

@@ -16,6 +16,7 @@ from mngdb.spec.file import StackFile
 from mngdb.spec.mongodb import MongodbInstance
 from mngdb.spec.problems import Problem
 from mngdb.spec.redis import RedisGrant
+from mngdb.spec.several import REST, DatabasesGrant
 from mngdb.spec.source import Trail
 from mngdb.spec.stack import Stack
 from mngdb.spec.target import Target
@@ -225,17 +226,26 @@ def _software(specs: Specs, grants: Grants) -> Iterator[Problem]:
 
 
 def _owners(grants: Grants) -> Iterator[Problem]:
-    owners: dict[tuple[str, str], str] = {}
+    owners: dict[str, list[tuple[str, DatabasesGrant]]] = {}
     for app, rights in grants.items():
         for name, grant in rights.items():
-            if getattr(grant, "access", None) != "owner":
+            if not isinstance(grant, DatabasesGrant) or getattr(grant, "access", "") != "owner":
                 continue
-            database = getattr(grant, "database", "")
-            first = owners.setdefault((name, database), app)
-            if first != app:
-                text = f"{first} and {app} both own the database {database!r} of {name}"
-                hint = f"give {app} 'access: readwrite' or its own database"
-                yield ("apps", app, name), text, hint
+            for first, other in owners.setdefault(name, []):
+                for database in _shared(other, grant):
+                    text = f"{first} and {app} both own the database {database!r} of {name}"
+                    hint = f"give {app} 'access: readwrite' or its own database"
+                    yield ("apps", app, name), text, hint
+            owners[name].append((app, grant))
+
+
+def _shared(one: DatabasesGrant, other: DatabasesGrant) -> Iterator[str]:
+    """What two rights both name, as the second does."""
+    yield from (name for name in other.names if one.covers(name))
+    yield from (name for name in one.names if name not in other.names and other.covers(name))
+    for prefix in other.prefixes:
+        if any(prefix.startswith(p) or p.startswith(prefix) for p in one.prefixes):
+            yield prefix + REST
 
 
 def _defaults(parsed: StackFile, specs: Specs, grants: Grants) -> Iterator[Problem]:
@@ -269,9 +279,10 @@ def _cases(specs: Specs, grants: Grants) -> Iterator[Problem]:
             ((*trail_of(name), "databases", database), database) for database in spec.databases
         ]
         named += [
-            (("apps", app, name), str(getattr(rights[name], "database", "")))
+            (("apps", app, name), database)
             for app, rights in grants.items()
-            if name in rights
+            if isinstance(grant := rights.get(name), DatabasesGrant)
+            for database in grant.names
         ]
         for trail, database in named:
             first = seen.setdefault((name, database.lower()), database)

@@ -141,7 +141,7 @@ def build(document: Document, files: tuple[Path, ...]) -> Stack:
                 problems += [_problem(document, one, trail, model) for one in found]
         if app in keys:
             used = {name: specs[name] for name in rights if name in specs}
-            problems += check_app_keys(app, keys[app], used)
+            problems += check_app_keys(app, keys[app], used, grants[app])
     problems += conflicts(parsed, specs, grants)
     if problems:
         raise spec_error(document, problems, files)

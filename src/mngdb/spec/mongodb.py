@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from mngdb.spec.base import BaseGrant, BaseInstance, Model, OneLine, Port, SettingValue, located
+from mngdb.spec.base import BaseInstance, Model, OneLine, Port, SettingValue, located
 from mngdb.spec.engine_info import MONGODB
 from mngdb.spec.names import MongoCollectionName, MongoDatabaseName, MongoFieldName
+from mngdb.spec.several import DatabasesGrant
 from mngdb.spec.units import Duration, Milliseconds
 
 
@@ -171,18 +172,17 @@ class MongodbInstance(BaseInstance):
         return self
 
 
-class MongodbGrant(BaseGrant):
+class MongodbGrant(DatabasesGrant):
     """Rights of an app in a MongoDB instance. Short form: the database's name."""
 
     database: MongoDatabaseName
     """The database; MongoDB creates it with its first document or index."""
+    databases: list[MongoDatabaseName] = Field(default_factory=lambda: [])
+    """Several databases, as for tests or tenants: `[shop, shop_test]`. The first is the main one,
+    unless `database` names it. MongoDB grants rights by whole names, not by prefix."""
     access: Literal["readwrite", "readonly"] = "readwrite"
-    """`readwrite` can also create collections and indexes; both are limited to this database."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"database": value} if isinstance(value, str) else value
+    """`readwrite` can also create and change collections and indexes, and drop the database; both
+    are limited to these databases."""
 
 
 def role_name(app: str) -> str:

@@ -77,6 +77,10 @@ def _postgres(value: str) -> str:
 def _mongo_database(value: str) -> str:
     """https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions"""
     _no_control(value)
+    if value.endswith("*"):
+        raise ValueError(
+            f"{_short(value)}: MongoDB grants rights by whole names only; name each database"
+        )
     if not value or len(value.encode()) > 63 or re.search(r'[/\\. "$*<>:|?]', value):
         raise ValueError(
             f'{_short(value)} has to be 1 to 63 bytes long, without any of / \\ . " $ * < > : | ? '

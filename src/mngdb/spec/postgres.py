@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mngdb.spec.base import BaseGrant, BaseInstance, Logical, Port, RecoveryPoint, Version, located
+from mngdb.spec.base import BaseInstance, Logical, Port, RecoveryPoint, Version, located
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.names import PostgresName
+from mngdb.spec.several import DatabasesGrant
 from mngdb.spec.units import Milliseconds
 
 #: Connections that are the administrator's, and of the others the share that one of several apps
@@ -89,11 +90,19 @@ class PostgresInstance(BaseInstance):
         return 2 * self.max_connections
 
 
-class PostgresGrant(BaseGrant):
+class PostgresGrant(DatabasesGrant):
     """Rights of an app in a PostgreSQL instance. Short form: the database's name."""
 
     database: PostgresName
     """The database; created if missing, never dropped by `up`."""
+    databases: list[PostgresName] = Field(default_factory=lambda: [])
+    """Several databases, as for tests, a shadow database or tenants: `[shop, shop_test,
+    "tenant_*"]`. The first is the main one, unless `database` names it. Those with whole names are
+    created. `tenant_*` are all databases that begin with `tenant_`, once they exist: the app makes
+    them (`create_databases`), or an administrator does."""
+    create_databases: bool = False
+    """Let the app create and drop databases of its own (CREATEDB), as `prisma migrate dev` and
+    Django's `test` do. What it creates remains its own: `up` only closes it to PUBLIC."""
     access: Literal["owner", "readwrite", "readonly"] = "owner"
     """`owner` can create and change tables; each database is owned by one app."""
     connections: int | None = Field(default=None, ge=-1, le=10_000)
@@ -107,7 +116,7 @@ class PostgresGrant(BaseGrant):
     idle_in_transaction_timeout: Milliseconds = timedelta(minutes=10)
     """Terminate sessions that are idle in a transaction for longer than this; 0s: never."""
     extensions: list[PostgresName] = Field(default_factory=lambda: [])
-    """Extensions to create in the database."""
+    """Extensions to create in the databases."""
 
     @property
     def limit(self) -> int:
@@ -121,6 +130,10 @@ class PostgresGrant(BaseGrant):
         for_apps = instance.max_connections - RESERVED
         return self.model_copy(update={"connections": int(for_apps * _SHARE)})
 
+    def covers(self, name: str) -> bool:
+        """Whether a database is among them: never one that each server has."""
+        return name not in _EVERYBODYS and super().covers(name)
+
     @field_validator("database")
     @classmethod
     def _not_everybodys(cls, value: str) -> str:
@@ -130,7 +143,14 @@ class PostgresGrant(BaseGrant):
             )
         return value
 
-    @model_validator(mode="before")
+    @field_validator("databases")
     @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"database": value} if isinstance(value, str) else value
+    def _none_everybodys(cls, value: list[str]) -> list[str]:
+        return [cls._not_everybodys(one) for one in value]
+
+    @model_validator(mode="after")
+    def _owners_create(self) -> Self:
+        if self.create_databases and self.access != "owner":
+            text = f"an app with 'access: {self.access}' creates no databases"
+            raise located(text, "create_databases")
+        return self

@@ -20,6 +20,7 @@ from mngdb.spec.app import VARIABLE, AppKeys
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.file import EngineKeys, StackFile
 from mngdb.spec.presets import presets
+from mngdb.spec.several import DatabasesGrant
 from mngdb.spec.target import SHORT, TargetKeys
 
 #: What JSON Schema says of a list.
@@ -56,6 +57,10 @@ def schema() -> dict[str, Any]:
                 "description": described,
             }
             definitions[grant.__name__]["anyOf"] = [{"required": [k]} for k in ("keys", "for")]
+        if issubclass(grant, DatabasesGrant):
+            definitions[grant.__name__].pop("required")
+            either = [{"required": [key]} for key in ("database", "databases")]
+            definitions[grant.__name__]["anyOf"] = either
         definitions[grant.__name__] = {"anyOf": [*short, definitions[grant.__name__]]}
         definitions[instance.__name__]["properties"]["engine"]["default"] = engine
     _nullable(definitions["StackFile"]["properties"], "apps")

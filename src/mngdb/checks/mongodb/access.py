@@ -15,15 +15,18 @@ _RULING = frozenset({"createUser", "grantRole", "changePassword", "createRole", 
 _RULING_SERVER = frozenset(
     {"shutdown", "setParameter", "replSetConfigure", "fsync", "killop", "anyAction"}
 )
-#: What no app needs in its own database (`dbOwner` and `dbAdmin` have it).
+#: What no app needs in its own database (`dbOwner` and `dbAdmin` have it). To drop it is no more
+#: than to drop each of its collections.
 _HARMFUL = frozenset(
     {
-        *("dropDatabase", "createUser", "dropUser", "grantRole", "createRole", "changePassword"),
+        *("createUser", "dropUser", "grantRole", "createRole", "changePassword"),
         *("enableProfiler", "changeCustomData", "bypassDocumentValidation", "anyAction"),
     }
 )
 _READ = frozenset({"find", "listCollections", "listIndexes"})
 _WRITE = frozenset({"insert", "update", "remove", "createCollection", "createIndex"})
+#: What no app may that only reads.
+_CHANGE = _WRITE | {"collMod", "dropCollection", "dropDatabase", "dropIndex"}
 _STRONG_ROUNDS = 15_000
 _LONG = 32
 
@@ -70,7 +73,7 @@ def _own_database(facts: MongodbFacts) -> Judgement:
     for one in _apps(facts):
         places = set(one.rights)
         if one.name in facts.apps:
-            places -= {facts.apps[one.name].database}
+            places -= {*facts.apps[one.name].databases}
         elif len(places - {EVERYWHERE, CLUSTER, "admin", "local", "config"}) == len(places) == 1:
             places = set()
         if places:
@@ -85,7 +88,7 @@ def _harmless(facts: MongodbFacts) -> Judgement:
         found = sorted({action for actions in one.rights.values() for action in actions & _HARMFUL})
         if found:
             bad.append(f"{one.name}: {' '.join(found)}")
-    return listed(bad, "no app can drop its database, create users or change the profiler")
+    return listed(bad, "no app can create users, grant roles or change the profiler")
 
 
 def _useful(facts: MongodbFacts) -> Judgement:
@@ -98,9 +101,11 @@ def _useful(facts: MongodbFacts) -> Judgement:
             bad.append(f"{name}: no login")
             continue
         needs = _READ if app.readonly else _READ | _WRITE
-        missing = sorted(needs - logins[name].rights.get(app.database, frozenset()))
-        if missing:
-            bad.append(f"{name}: {' '.join(missing)}")
+        for database in app.databases:
+            missing = sorted(needs - logins[name].rights.get(database, frozenset()))
+            if missing:
+                where = f" on {database}" if len(app.databases) > 1 else ""
+                bad.append(f"{name}: {' '.join(missing)}{where}")
     return listed(bad, "every app has the rights it needs")
 
 
@@ -110,7 +115,7 @@ def _readers_only_read(facts: MongodbFacts) -> Judgement:
         return not_applicable("the file has no read-only app")
     bad = []
     for one in facts.logins.value:
-        found = sorted({a for actions in one.rights.values() for a in actions & _WRITE})
+        found = sorted({a for actions in one.rights.values() for a in actions & _CHANGE})
         if one.name in readers and found:
             bad.append(f"{one.name}: {' '.join(found)}")
     return listed(bad, f"{', '.join(sorted(readers))} are read-only")

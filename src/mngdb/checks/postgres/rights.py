@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mngdb.checks.catalogue import checks
+from mngdb.checks.postgres.creators import created
 from mngdb.checks.postgres.inside import nowhere
 from mngdb.checks.postgres.settings import SETTINGS, text
 from mngdb.facts.postgres import MAINTENANCE, Base, PostgresFacts
 from mngdb.findings import Check, Judgement, judged, listed
+from mngdb.words import many
 
 
 def _bases(bad: Callable[[Base], bool], fine: str) -> Callable[[PostgresFacts], Judgement]:
     def judge(facts: PostgresFacts) -> Judgement:
-        return listed([one.name for one in facts.bases.value if bad(one)], fine)
+        own = created(facts)
+        found = [one.name for one in facts.bases.value if bad(one)]
+        passed = sorted(own & {*found})
+        but = f"; {many(len(passed), 'database')} that apps created" if passed else ""
+        return listed([one for one in found if one not in own], fine + but)
 
     return judge
 
@@ -26,12 +32,13 @@ def _idle_limit(facts: PostgresFacts) -> Judgement:
         return judged(found != "0", f"{name} {found}" + "ms" * (found != "0"))
     layers = {(o.role, o.database): o.value for o in facts.overrides.value if o.name == name}
     bad = []
-    for app, database in facts.apps.items():
-        places = ((app, database), (app, ""), ("", database), ("", ""))
-        value = next((layers[at] for at in places if at in layers), None)
-        # "0", "0ms", "0min": nothing is left
-        if not (text(facts, name) if value is None else value).strip("0msinhd "):
-            bad.append(app)
+    for login, app in facts.apps.items():
+        for database in app.names:
+            places = ((login, database), (login, ""), ("", database), ("", ""))
+            value = next((layers[at] for at in places if at in layers), None)
+            # "0", "0ms", "0min": nothing is left
+            if not (text(facts, name) if value is None else value).strip("0msinhd "):
+                bad.append(f"{login} in {database}" if len(app.names) > 1 else login)
     return listed(bad, "every app has a limit")
 
 

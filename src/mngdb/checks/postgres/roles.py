@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mngdb.checks.catalogue import checks
+from mngdb.checks.postgres.creators import created
 from mngdb.checks.postgres.hba import reachable
 from mngdb.checks.postgres.settings import SETTINGS
 from mngdb.checks.strength import long_enough
@@ -44,12 +45,18 @@ def _superusers(facts: PostgresFacts) -> Judgement:
     return listed(bad, ", ".join(known) or "none")
 
 
+def _asked(facts: PostgresFacts, role: Role) -> set[str]:
+    """Attributes that the file gives an app."""
+    app = facts.apps.get(role.name)
+    return {"CREATEDB"} if app and app.creates else set()
+
+
 def _special(*words: str) -> Callable[[PostgresFacts], Judgement]:
     def judge(facts: PostgresFacts) -> Judgement:
         bad = [
-            f"{one.name}: {' '.join(sorted(one.special & set(words)))}"
+            f"{one.name}: {' '.join(sorted(found))}"
             for one in _others(facts)
-            if one.special & set(words) and one.name != facts.admin
+            if (found := one.special & set(words) - _asked(facts, one)) and one.name != facts.admin
         ]
         return listed(bad, "only administrators")
 
@@ -112,10 +119,15 @@ def _databases(facts: PostgresFacts) -> Judgement:
         return not_applicable("the file has no app here")
     bad = []
     for app, found in facts.reach.value.items():
-        others = sorted(found.databases - {facts.apps[app], MAINTENANCE})
+        own = facts.apps[app]
+        others = sorted(
+            one
+            for one in found.databases - {*own.names, MAINTENANCE} - created(facts)
+            if not one.startswith(own.prefixes)
+        )
         if others:
             bad.append(f"{app}: {' '.join(others[:3])}")
-    return listed(bad, "each app can connect to its own database only")
+    return listed(bad, "each app can connect to its own databases only")
 
 
 def _with_password(facts: PostgresFacts) -> Judgement:

@@ -87,8 +87,8 @@ class MongodbEngine:
 
         monitor = ["user monitor: clusterMonitor, read on local"]
         return (monitor if asked.instance.monitored else []) + [
-            f"role {role_name(app)} on {right.database}: "
-            + ", ".join(sorted(action for _, action in users.rights(right)))
+            f"role {role_name(app)} on {', '.join(right.names)}: "
+            + ", ".join(sorted({action for _, action in users.rights(right)}))
             for app, right in asked.instance.granted(MongodbGrant).items()
         ]
 

@@ -23,7 +23,8 @@ def of_apps(session: Session, asked: DesiredInstance) -> list[str]:
 
 def of_file(asked: DesiredInstance) -> list[str]:
     """Those that the file names."""
-    granted = (grant.database for grant in asked.instance.granted(MongodbGrant).values())
+    grants = asked.instance.granted(MongodbGrant).values()
+    granted = (name for grant in grants for name in grant.names)
     return list(dict.fromkeys([*spec_of(asked).databases, *granted]))
 
 

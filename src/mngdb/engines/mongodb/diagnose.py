@@ -23,10 +23,12 @@ def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
         try:
             info = session.command("connectionStatus", showPrivileges=True)["authInfo"]
             has = facts.rights_of(info["authenticatedUserPrivileges"])
+            wanted = users.rights(grant)
             if asked.hosted:  # a provider gives built-in roles, which hold this besides
-                system = f"{grant.database}.system.js"
-                has = frozenset(one for one in has if one[0] != system)
-            wrong = _rights(access.user, grant, has)
+                systems = {f"{name}.system.js" for name in grant.names}
+                has = frozenset(one for one in has if one[0] not in systems)
+                wanted -= {one for one in wanted if one[1] in users.UNHOSTED}
+            wrong = _rights(access.user, grant, wanted, has)
             if wrong is None:
                 _disk(session)
         except Refused as error:
@@ -34,13 +36,16 @@ def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
         return wrong
 
 
-def _rights(user: str, grant: MongodbGrant, has: frozenset[facts.Right]) -> str | None:
-    wanted = users.rights(grant)
-    if wanted - has:
-        if not any(resource == f"{grant.database}." for resource, _ in has):
-            return f"{user} has no rights on the database {grant.database}; 'mngdb up' grants them"
-        lacking = ", ".join(sorted(action for _, action in wanted - has))
-        return f"{user} may not {lacking} on {grant.database}; 'mngdb up' grants it"
+def _rights(
+    user: str, grant: MongodbGrant, wanted: frozenset[facts.Right], has: frozenset[facts.Right]
+) -> str | None:
+    for name in grant.names:
+        own = f"{name}."
+        lacking = sorted(action for where, action in wanted - has if where == own)
+        if lacking and not any(where == own for where, _ in has):
+            return f"{user} has no rights on the database {name}; 'mngdb up' grants them"
+        if lacking:
+            return f"{user} may not {', '.join(lacking)} on {name}; 'mngdb up' grants it"
     if has - wanted:
         where = ", ".join(sorted({r.removesuffix(".") for r, _ in has - wanted}))
         return f"{user} has more rights than the file grants, on {where}; 'mngdb up' revokes them"

@@ -68,9 +68,7 @@ def _inspect(questions: Questions, asked: DesiredInstance, health: bool) -> Mong
         zlib=see(lambda: probe.takes_zlib(at, session.access.tls), not health),
         tls=see(lambda: _tls(at, parameters)),
         modes=dict(_modes(asked)),
-        apps={
-            name: App(grant.database, grant.access == "readonly") for name, grant in grants.items()
-        },
+        apps={name: App(grant.names, grant.access == "readonly") for name, grant in grants.items()},
         strengths={name: _strength(secret.reveal()) for name, secret in secrets.items()},
         admin=admin,
         known=mine,

@@ -83,8 +83,8 @@ def enough(user: User, roles: Mapping[str, Role], grant: MongodbGrant) -> bool:
     names = {name for database, name in user.roles if database == _ADMIN}
     if names & _WRITE_ANY or (grant.access == "readonly" and names & _READ_ANY):
         return True
-    access = held(user, roles).get(grant.database)
-    return access is not None and access in {"readwrite", grant.access}
+    found = held(user, roles)
+    return all(found.get(name) in {"readwrite", grant.access} for name in grant.names)
 
 
 def _held(

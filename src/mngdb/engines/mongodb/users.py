@@ -20,7 +20,6 @@ from mngdb.engines import logins
 from mngdb.engines.mongodb import levels
 from mngdb.engines.mongodb.access import ADMIN, USERS_IN, secret_of
 from mngdb.engines.mongodb.facts import CLOSED, MARK, Facts, Right, Role, Scram, User
-from mngdb.engines.mongodb.levels import READ, WRITE
 from mngdb.errors import SecretError, StepError
 from mngdb.model import Action, DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
@@ -29,6 +28,13 @@ from mngdb.spec.mongodb import MongodbGrant, role_name
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
 
+#: What apps may that read: also how often an index was used.
+READ = levels.READ | {"indexStats"}
+#: What apps may beyond that which write: also change and validate what they may make, and drop it
+#: all, as migration tools and tests do.
+WRITE = levels.WRITE | {"collMod", "dropDatabase", "validate"}
+#: What the custom roles of a provider do not have.
+UNHOSTED = frozenset({"indexStats"})
 _MECHANISMS = frozenset({"SCRAM-SHA-256"})
 #: What metrics are made of: the server's own statistics, and the ends of the oplog.
 _MONITOR = frozenset({(USERS_IN, "clusterMonitor"), ("local", "read")})
@@ -50,12 +56,13 @@ def ids(asked: DesiredInstance) -> frozenset[str]:
 def rights(grant: MongodbGrant) -> frozenset[Right]:
     """Every right that the file gives an app."""
     actions = READ if grant.access == "readonly" else READ | WRITE
-    return frozenset((f"{grant.database}.", action) for action in actions)
+    return frozenset((f"{name}.", action) for name in grant.names for action in actions)
 
 
 def says(grant: MongodbGrant) -> str:
     """The grant in words."""
-    return f"{'read' if grant.access == 'readonly' else 'read and write'} on {grant.database}"
+    what = "read" if grant.access == "readonly" else "read and write"
+    return f"{what} on {', '.join(grant.names)}"
 
 
 def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Session]]:

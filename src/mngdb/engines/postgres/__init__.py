@@ -17,7 +17,17 @@ from mngdb.engines.postgres import drivers, render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
 from mngdb.engines.protocol import Commits, Engine, Lines, Scraper
-from mngdb.model import Access, Change, DesiredInstance, Outcome, Program, Programs, Unit, Vitals
+from mngdb.model import (
+    Access,
+    Change,
+    DesiredInstance,
+    Outcome,
+    Program,
+    Programs,
+    Told,
+    Unit,
+    Vitals,
+)
 from mngdb.part import Agree, Brought, Kind, Part, Took
 from mngdb.secret import Secret
 from mngdb.spec.engine_info import POSTGRES, EngineInfo
@@ -84,8 +94,10 @@ class PostgresEngine:
     unverified = staticmethod(clients.unverified)
     login = staticmethod(clients.login)
     url = staticmethod(clients.url)
-    tell = staticmethod(drivers.tell)
     shell = staticmethod(clients.shell)
+
+    def tell(self, access: Access, asked: DesiredInstance, app: str, driver: str) -> Told:
+        return drivers.tell(access, driver)
 
     # --- observe
 

@@ -11,6 +11,7 @@ from mngdb.model import DesiredInstance, Unit
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.postgres import PostgresGrant
+from mngdb.spec.several import named
 
 if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
@@ -128,10 +129,10 @@ def _health(asked: DesiredInstance) -> str:
     """The image's first server has no TCP, and pg_isready is content without a database."""
     port = asked.instance.spec.port
     grants = asked.instance.granted(PostgresGrant).values()
-    named = sorted({grant.database for grant in grants} | {"postgres"})
-    names = ", ".join(render.quote(name) for name in named)
-    there = f"FROM pg_database WHERE datname IN ({names})"
-    query = f"SELECT 1 / (count(*) = {len(named)})::int {there}"
+    there = sorted({*named(grants), "postgres"})
+    names = ", ".join(render.quote(name) for name in there)
+    found = f"FROM pg_database WHERE datname IN ({names})"
+    query = f"SELECT 1 / (count(*) = {len(there)})::int {found}"
     options = f" PGSSLMODE=verify-full PGSSLROOTCERT={asked.tls.ca}" if asked.tls else ""
     return (
         read_secret(asked.instance.name, "admin")

@@ -11,6 +11,7 @@ from mngdb.engines.postgres.client import Session, rows
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.model import DesiredInstance
 from mngdb.spec.postgres import PostgresGrant
+from mngdb.spec.several import named
 
 T = TypeVar("T")
 
@@ -30,10 +31,16 @@ WHERE mode = 'AccessExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()
 
 
 def of_apps(session: Session, asked: DesiredInstance) -> list[str]:
-    """Those that the file names; where it names none, as of a server that somebody else runs, all
-    that this login may enter."""
-    named = {grant.database for grant in asked.instance.granted(PostgresGrant).values()}
-    return sorted(named) or session.names(_EVERY)
+    """Those that the file names, also by their beginning; where it names none, as of a server that
+    somebody else runs, all that this login may enter."""
+    grants = asked.instance.granted(PostgresGrant).values()
+    if not grants:
+        return session.names(_EVERY)
+    found = set(named(grants))
+    if any(grant.prefixes for grant in grants):
+        every = session.names(_EVERY)
+        found |= {name for name in every if any(grant.covers(name) for grant in grants)}
+    return sorted(found)
 
 
 def look_into(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from msgspec.structs import replace
 from psycopg.sql import SQL, Identifier
 
 from mngdb.engines.postgres import carried
@@ -44,6 +45,14 @@ def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
     ConnectError when no login succeeds, or when the disk is full (kind `disk`), and StepError
     where a setting is in the way."""
     grant = asked.instance.granted(PostgresGrant)[app]
+    for name in grant.names:
+        wrong = _in_database(replace(access, database=name), grant)
+        if wrong:
+            return f"in the database {name}: {wrong}" if name != grant.database else wrong
+    return None
+
+
+def _in_database(access: Access, grant: PostgresGrant) -> str | None:
     try:
         return _examined(access, grant)
     except ConnectError as error:
@@ -57,7 +66,7 @@ def _examined(access: Access, grant: PostgresGrant) -> str | None:
     with as_app(access, 5, access.database) as connection:
         try:
             home = _home(connection)
-            return _power(connection, access) or _work(connection, access, grant, home)
+            return _power(connection, access, grant) or _work(connection, access, grant, home)
         except psycopg.errors.DiskFull:
             text = "PostgreSQL's disk is full: reads work, writes fail"
             raise ConnectError(text, "free space on it", "disk") from None
@@ -65,7 +74,7 @@ def _examined(access: Access, grant: PostgresGrant) -> str | None:
             return _by_setting(access, error, _NO_WRITES)
         except psycopg.errors.InsufficientPrivilege as error:
             return (
-                f"{access.user} lacks a right in {grant.database}: {first_line(error)}; "
+                f"{access.user} lacks a right in {access.database}: {first_line(error)}; "
                 "run 'mngdb up'"
             )
         except psycopg.Error as error:
@@ -121,14 +130,19 @@ def _work(
     return f"{access.user} is {grant.access}, but may {excess} on the table {table}; run 'mngdb up'"
 
 
-def _power(connection: psycopg.Connection[Any], access: Access) -> str | None:
-    """What no app should be able to do."""
+def _power(connection: psycopg.Connection[Any], access: Access, grant: PostgresGrant) -> str | None:
+    """What no app should be able to do, or this one should."""
     (special,) = connection.execute(
         "SELECT /* mngdb */ concat_ws(', ', CASE WHEN rolsuper THEN 'SUPERUSER' END, "
         "CASE WHEN rolcreatedb THEN 'CREATEDB' END, CASE WHEN rolcreaterole THEN 'CREATEROLE' END, "
         "CASE WHEN rolreplication THEN 'REPLICATION' END, "
         "CASE WHEN rolbypassrls THEN 'BYPASSRLS' END) FROM pg_roles WHERE rolname = current_user"
     ).fetchone() or ("",)
-    return (
-        f"{access.user} has more rights than an app: {special}; run 'mngdb up'" if special else None
-    )
+    has = set(filter(None, special.split(", ")))
+    wanted = {"CREATEDB"} if grant.create_databases else set[str]()
+    if wanted - has:
+        return f"{access.user} may not create databases; run 'mngdb up'"
+    if has - wanted:
+        more = ", ".join(sorted(has - wanted))
+        return f"{access.user} has more rights than an app: {more}; run 'mngdb up'"
+    return None

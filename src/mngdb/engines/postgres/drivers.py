@@ -19,22 +19,20 @@ from mngdb.engines.postgres.access import (
     tls_parameters,
     url,
 )
-from mngdb.model import Access, DesiredInstance, Told
-from mngdb.spec.postgres import PostgresGrant
+from mngdb.model import Access, Told
 
 _REQUIRE = {PGREQUIREAUTH: REQUIRED}
 #: Where Linux distributions have the CAs that the system trusts, for who cannot ask the system.
 _SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 
 
-def tell(access: Access, asked: DesiredInstance, app: str, driver: str) -> Told:
+def tell(access: Access, driver: str) -> Told:
     """What an app is told, so that `driver` understands it; empty: what is made of libpq."""
-    database = asked.instance.granted(PostgresGrant)[app].database
     parts = {
         "url": url(access),
         **access.parts(),
-        "database": database,
-        "db": database,  # as the image and requirement A7 have it
+        "database": access.database,
+        "db": access.database,  # as the image and requirement A7 have it
         "sslmode": sslmode(access),
     }
     if access.ca:

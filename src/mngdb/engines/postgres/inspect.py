@@ -19,6 +19,7 @@ from mngdb.engines.postgres.facts import Setting as Found
 from mngdb.engines.postgres.inspect_queries import queries
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.facts.postgres import (
+    App,
     Base,
     Demand,
     Inside,
@@ -106,7 +107,10 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresF
         demand=demand,
         plain=plain,
         tls=tls,
-        apps={app: grant.database for app, grant in grants.items()},
+        apps={
+            login: App(grant.names, grant.prefixes, grant.create_databases)
+            for login, grant in grants.items()
+        },
         extensions=frozenset(one for grant in grants.values() for one in grant.extensions),
         admin=session.access.user,
         known=frozenset({session.access.user, render.ADMIN, MONITOR, *grants}),
@@ -267,7 +271,7 @@ def _inside(
         apps = ", ".join(
             f"({_text(app)}, {_text(grant.access)})"
             for app, grant in grants.items()
-            if grant.database == name
+            if grant.covers(name)
         )
         try:
             with session.inside(name, left, **_GUARDS) as connection:

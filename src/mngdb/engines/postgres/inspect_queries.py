@@ -116,7 +116,7 @@ _CLOSED = """
     WHERE NOT d.datallowconn AND NOT o.rolsuper ORDER BY 1 LIMIT 10000
 """
 _BASES = """
-    SELECT d.datname AS name, d.datistemplate AND o.rolsuper AS template,
+    SELECT d.datname AS name, o.rolname AS owner, d.datistemplate AND o.rolsuper AS template,
            has_database_privilege('public', d.oid, 'CONNECT') AS public_connect,
            has_database_privilege('public', d.oid, 'TEMPORARY') AS public_temporary,
            age(d.datfrozenxid) AS xid_age, mxid_age(d.datminmxid) AS multixact_age,

@@ -12,6 +12,7 @@ from mngdb.engines import logins
 from mngdb.model import DesiredInstance
 from mngdb.spec.agent import MONITOR, TABLES_MAX
 from mngdb.spec.postgres import PostgresGrant
+from mngdb.spec.several import named
 
 if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
@@ -29,8 +30,8 @@ _WHAT = f"role {MONITOR}"
 
 def databases(asked: DesiredInstance) -> list[str]:
     """Databases of apps whose tables are counted: the first ones of the file."""
-    named = (grant.database for grant in asked.instance.granted(PostgresGrant).values())
-    return [name for name in dict.fromkeys(named) if name != "postgres"][:TABLES_MAX]
+    grants = asked.instance.granted(PostgresGrant).values()
+    return [name for name in named(grants) if name != "postgres"][:TABLES_MAX]
 
 
 def shut_out(asked: DesiredInstance, facts: Facts) -> list[str]:

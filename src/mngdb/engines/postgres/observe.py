@@ -40,12 +40,14 @@ from mngdb.model import Access, DesiredInstance
 from mngdb.secret import SECOND, Secret, app_of
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
+from mngdb.spec.several import named
 
 #: What is in a database, or why that cannot be told.
 _Seen: TypeAlias = tuple[Inside | None, str]
 #: Databases of a server of ours that are looked into at the same time; places are kept free for the
 #: administrator there. A session's own start is most of a look.
 _AT_ONCE = 4
+_THERE = "SELECT FROM pg_database WHERE datname = %s"
 _PRELOAD = "local_preload_libraries"
 _PRELOADED = """
 SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), substr(one, 25)
@@ -101,11 +103,11 @@ def observe(session: Session, asked: DesiredInstance, *, logins: bool = False) -
 
 
 def _unnamed(session: Session, asked: DesiredInstance) -> dict[str, str]:
-    named = [right.database for right in asked.instance.granted(PostgresGrant).values()]
+    names = named(asked.instance.granted(PostgresGrant).values())
     rows = session.rows(
         "SELECT datname, pg_size_pretty(pg_database_size(oid)) FROM pg_database "
         "WHERE NOT datistemplate AND datname <> ALL(%s) ORDER BY 1",
-        [*named, session.access.database],
+        [*names, session.access.database],
     )
     return dict(rows)
 
@@ -264,9 +266,10 @@ def _admin_password(session: Session, asked: DesiredInstance, superuser: bool) -
 def _databases(
     session: Session, asked: DesiredInstance, roles: Mapping[str, Role], *, into: bool
 ) -> dict[str, Database]:
-    """The databases that the file names, those in which an app's role has a right, and the
-    server's own. Only those that the file names are looked into, if any are (`into`)."""
-    named = {right.database for right in asked.instance.granted(PostgresGrant).values()}
+    """The databases that the file names, also by their beginning, those in which an app's role has
+    a right, and the server's own. Only those that the file names are looked into, if any are
+    (`into`)."""
+    grants = asked.instance.granted(PostgresGrant)
     rows = session.rows(
         """
         SELECT d.datname, o.rolname, d.datallowconn, d.datconnlimit, d.datistemplate,
@@ -277,26 +280,32 @@ def _databases(
                      LEFT JOIN pg_roles g ON g.oid = a.grantee WHERE a.grantee <> d.datdba)
         FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba
         WHERE d.datname = ANY(%s) OR o.rolname = ANY(%s)
+          OR EXISTS (SELECT FROM unnest(%s::text[]) one WHERE starts_with(d.datname, one))
           OR EXISTS (SELECT FROM aclexplode(d.datacl) a JOIN pg_roles g ON g.oid = a.grantee
                      WHERE g.rolname = ANY(%s))
         ORDER BY d.datname
         """,
-        [*named, "postgres", "template1"],
+        [*named(grants.values()), "postgres", "template1"],
         list(roles),
+        [prefix for grant in grants.values() for prefix in grant.prefixes],
         list(roles),
     )
+    covered = [name for name, *_ in rows if any(one.covers(name) for one in grants.values())]
     owners = {
-        grant.database: app
-        for app, grant in asked.instance.granted(PostgresGrant).items()
-        if grant.access == "owner"
+        name: app
+        for app, grant in grants.items()
+        for name in covered
+        if grant.access == "owner" and grant.covers(name)
     }
-    looked = [name for name, _, is_open, *_ in rows if into and name in named and is_open]
+    looked = [name for name, _, is_open, *_ in rows if into and name in covered and is_open]
     look = partial(_look_into, session, roles=list(roles), adopt=asked.instance.adopt)
     jobs = {name: partial(look, name, owner=owners.get(name, "")) for name in looked}
     seen = _look_into_each(session, jobs, _AT_ONCE if asked.managed else 1)
     found = {}
     for name, owner, is_open, limit, template, let_in, granted in rows:
         within, unseen = seen.get(name, (None, ""))
+        if unseen and not session.rows(_THERE, name):
+            continue  # an app that creates databases dropped it meanwhile
         pairs = (one.split("\n") for one in granted)
         found[name] = Database(
             owner,
@@ -346,9 +355,9 @@ def _lockouts(
 ) -> tuple[Lockout, ...]:
     """Libraries that databases of the file and logins of apps load at the start of each session,
     and that there are not. Tried out: what loads is nobody's fault."""
-    named = {right.database for right in asked.instance.granted(PostgresGrant).values()}
+    names = named(asked.instance.granted(PostgresGrant).values())
     found = []
-    for database, role, value in session.rows(_PRELOADED, list(named), list(roles)):
+    for database, role, value in session.rows(_PRELOADED, names, list(roles)):
         if not guards.plain(value):
             found.append(Lockout(database, role, _PRELOAD, "no library has such a name"))
             continue

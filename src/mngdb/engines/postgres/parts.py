@@ -19,6 +19,7 @@ from mngdb.errors import ConnectError, MngdbError, StepError, UsageError
 from mngdb.model import DesiredInstance
 from mngdb.part import Agree, Brought, Part, Took
 from mngdb.spec.postgres import PostgresGrant
+from mngdb.spec.several import named as names
 
 #: What a database is called until it is whole.
 _BUILDING = "mngdb_restoring_"
@@ -157,7 +158,9 @@ def _database(
             apart = superusers_own.Apart()
             if hands.owners(target, hands.owning(inside) & {*hands.roles(target)}).others:
                 apart = superusers_own.set_apart(inside)
-        aside = part.renamed != part.text and part.renamed not in _of_apps(asked)
+        aside = part.renamed != part.text and not any(
+            one.covers(part.renamed) for one in asked.instance.granted(PostgresGrant).values()
+        )
         if aside:
             notes = (_OURS, *notes)
         plan = Brought(
@@ -192,10 +195,6 @@ def _rename(session: Session, old: str, new: str) -> None:
     execute(session.changing(), sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
 
 
-def _of_apps(asked: DesiredInstance) -> set[str]:
-    return {one.database for one in asked.instance.granted(PostgresGrant).values()}
-
-
 def _words(text: str) -> list[str]:
     return [one.replace('""', '"') or other for one, other in _WORD.findall(text)]
 
@@ -212,7 +211,7 @@ def _address(session: Session, asked: DesiredInstance, text: str) -> _Address:
     if places and session.rows(_THERE, places[0]):
         return _Address(places[0], "public", table)
     schema = places[0] if places else "public"
-    known = sorted(_of_apps(asked))
+    known = sorted(names(asked.instance.granted(PostgresGrant).values()))
     if len(known) != 1:
         named = f"; the file names {', '.join(known)}" if known else ""
         # one of them may have it now, and another one have had it

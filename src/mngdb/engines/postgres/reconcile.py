@@ -10,8 +10,10 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from mngdb.engines import logins
 from mngdb.engines.postgres import (
+    belonging,
     changes,
     commits,
+    entry,
     handover,
     maintenance,
     monitor,
@@ -22,7 +24,7 @@ from mngdb.engines.postgres import (
     system_rights,
 )
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.facts import MARK, NEW, Carried, Database, Facts, Granted, Lockout
+from mngdb.engines.postgres.facts import MARK, NEW, Carried, Database, Facts, Granted
 from mngdb.engines.postgres.render import ADMIN, settings, slot
 from mngdb.errors import StepError
 from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
@@ -33,6 +35,8 @@ from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many
 
 Run = Callable[[Session], None]
+#: A database that its app may drop meanwhile.
+_IF_THERE = "BEGIN %s; EXCEPTION WHEN invalid_catalog_name THEN NULL; END"
 
 
 def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
@@ -135,12 +139,13 @@ class _Planner:
                     ).format(),
                 )
         for lockout in self.facts.lockouts:
-            yield self.let_in(lockout)
-        named = sorted({grant.database for grant in self.grants.values()})
-        for name in named if self.facts.entered else ():
+            yield entry.let_in(self.statement, lockout)
+        names = belonging.names(self.grants, self.facts.databases)
+        for name in names if self.facts.entered else ():
             yield from self.database(name)
         for app, grant in self.grants.items() if not self.facts.entered else ():
-            yield from self.entrance(app, grant.database)
+            for name in grant.names:
+                yield from self.entrance(app, name)
         yield from monitor.steps(self.step, self.asked, self.facts)
         for name in monitor.shut_out(self.asked, self.facts):
             self.notice(
@@ -148,14 +153,14 @@ class _Planner:
                 f"those who run the server: GRANT CONNECT ON DATABASE {name} TO monitor",
             )
         for name, found in self.facts.databases.items():
-            if name not in named:
+            if name not in names:
                 yield from self.left(name, found)
         yield from self.departed()
         if self.facts.slot and not self.asked.instance.archived:
             name = slot(self.asked)
             what, text = f"replication slot {name}", "the log is no longer archived"
             yield self.step("drop", what, text, lambda session: slots.drop(session, name))
-        if self.facts.main not in named:
+        if self.facts.main not in names:
             yield from self.system(self.facts.main, self.facts.system)
         yield from outsiders.steps(self.destructive, self.asked, self.facts)
         self.notices += outsiders.notices(self.asked, self.facts)
@@ -183,13 +188,7 @@ class _Planner:
 
     def unnamed(self) -> None:
         """Databases of apps that were given another one, or that were removed and pruned."""
-        closed = self.facts.roles.keys() - self.grants.keys()  # told with what they own
-        every = self.facts.databases
-        found = [
-            (name, size)
-            for name, size in self.facts.unnamed.items()
-            if name not in every or every[name].owner not in closed
-        ]
+        found = belonging.unused(self.grants, self.facts)
         if found:
             names = ", ".join(f"{name} ({size})" for name, size in found)
             drop = f'DROP DATABASE "{found[0][0]}"'
@@ -275,20 +274,32 @@ class _Planner:
             )
         return found
 
-    def closed(self, name: str, found: Database) -> Iterator[Step[Session]]:
-        """CONNECT and TEMPORARY for everybody are taken away."""
+    def closed(
+        self, name: str, found: Database, *, passing: bool = False
+    ) -> Iterator[Step[Session]]:
+        """CONNECT and TEMPORARY for everybody are taken away. `passing`: the database may be gone
+        by then."""
         if any(who == "" for who, _ in found.granted):
             statement = SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name))
+            if passing:
+                statement = SQL("DO {}").format(_IF_THERE % statement.as_string(None))
             yield self.statement(
                 "revoke", f"database {name}", "PUBLIC's right to connect", statement
             )
 
     def database(self, name: str) -> Iterator[Step[Session]]:
-        users = {a: g for a, g in self.grants.items() if g.database == name and a not in self.held}
+        users = {a: g for a, g in self.grants.items() if g.covers(name) and a not in self.held}
         if not users:
             return
         owner = next((app for app, grant in users.items() if grant.access == "owner"), None)
         found, what = self.facts.databases.get(name), f"database {name}"
+        if owner and found and belonging.elses(self.grants[owner], owner, name, found, self.facts):
+            self.notice(
+                f"the database {name} of {found.owner} is named like those of {owner}, which "
+                "does not get it",
+                f"name it under 'databases' of {owner}, or choose another beginning there",
+            )
+            return
         if self.adopt and found is not None and not self.allowed(what):
             yield from self.adopted(name, owner, users, found)
             return
@@ -322,7 +333,7 @@ class _Planner:
             yield from self.closed(name, found)
         if found.unseen:
             if not mended:
-                yield self.unseen(what, found.unseen)
+                yield entry.unseen(self.step, what, found.unseen)
             return
         ours = [app for app in self.facts.roles if app not in self.held]
         yield from rights.steps(self.step, name, owner, users, found, ours, everybody=bool(mine))
@@ -342,7 +353,7 @@ class _Planner:
         yield from (replace(step, destructive=True) for step in self.closed(name, found))
         if found.inside is None:
             if found.open:
-                yield self.unseen(what, found.unseen)
+                yield entry.unseen(self.step, what, found.unseen)
             return
         levels = found.inside.levels
         lacking = {
@@ -366,60 +377,21 @@ class _Planner:
         return next(filter(None, texts), "")
 
     def reachable(self, name: str, found: Database) -> Iterator[Step[Session]]:
-        """What the owner of a database may set to keep others out, or to have it passed over."""
-        parts, ours = [], self.asked.managed or found.owner in self.facts.roles
-        alter = SQL("ALTER DATABASE {} {}").format
-        if not found.open:
-            parts.append(("accept connections again", "ALLOW_CONNECTIONS true"))
-        if ours and found.limit >= 0:
-            parts.append((f"connection limit {found.limit} → none", "CONNECTION LIMIT -1"))
-        if ours and found.template:
-            parts.append(("no longer a template", "IS_TEMPLATE false"))
-        orders = [alter(Identifier(name), SQL(option)) for _, option in parts]
-        texts = [text for text, _ in parts]
-        if ours and not found.let_in:
-            texts.append(f"{found.owner} may connect")
-            grant = SQL("GRANT CONNECT ON DATABASE {} TO {}")
-            orders.append(grant.format(Identifier(name), Identifier(found.owner)))
-        if orders:
-            yield self.statement("change", f"database {name}", ", ".join(texts), *orders)
+        ours = self.asked.managed or found.owner in self.facts.roles
+        return entry.reachable(self.statement, name, found, ours=ours)
 
     def entrance(self, app: str, name: str) -> Iterator[Step[Session]]:
         """What keeps an app from its database, for a look at the logins alone."""
         found = self.facts.databases.get(name)
         if found is not None and app not in self.held and not self.foreign(found):
             resets = (
-                self.let_in(o) for o in self.facts.lockouts if (o.database, o.role) == (name, "")
+                entry.let_in(self.statement, o)
+                for o in self.facts.lockouts
+                if (o.database, o.role) == (name, "")
             )
             rights_on = rights.connecting(self.step, name, app, self.grants[app].access, found)
             for step in (*self.reachable(name, found), *resets, *rights_on):
                 yield replace(step, object=f"role {app}")
-
-    def let_in(self, found: Lockout) -> Step[Session]:
-        """A setting with which no session begins goes back to the server's own."""
-        role, database = Identifier(found.role), Identifier(found.database)
-        if not found.role:
-            target, what = SQL("DATABASE {}").format(database), f"database {found.database}"
-        elif not found.database:
-            target, what = SQL("ROLE {}").format(role), f"role {found.role}"
-        else:
-            target = SQL("ROLE {} IN DATABASE {}").format(role, database)
-            what = f"role {found.role}"
-        reset = SQL("ALTER {} RESET {}").format(target, Identifier(found.name))
-        return self.statement(
-            "change", what, f"reset {found.name}, which blocks all logins: {found.why}", reset
-        )
-
-    def unseen(self, what: str, why: str) -> Step[Session]:
-        """A database that could not be looked into fails by itself, when its turn has come."""
-
-        def fail(_: Session) -> None:
-            raise StepError(
-                f"{what} could not be inspected, so its rights were not changed: {why}",
-                "'mngdb locks' shows who holds what; then run 'mngdb up' again",
-            )
-
-        return self.step("change", what, "its rights, once it can be inspected", fail)
 
     def make(self, name: str, owner: str | None) -> Step[Session]:
         # template0: nobody is ever connected to it, which would make the copy fail
@@ -448,7 +420,9 @@ class _Planner:
         elif owner and found.owner != owner:
             text = f"owner {found.owner} → {owner}"
             yield self.disowned("grant", name, text, found.owner, owner)
-        elif owner is None and found.owner in self.grants:
+        elif (
+            owner is None and found.owner in self.grants and not belonging.maker(self.grants, found)
+        ):
             text = f"no longer owned by {found.owner}; its data is kept"
             yield self.disowned("revoke", name, text, found.owner, self.facts.admin)
         if owner and found.owner != self.facts.admin:
@@ -478,9 +452,16 @@ class _Planner:
         return self.step(action, f"database {name}", text, run)
 
     def left(self, name: str, found: Database) -> Iterator[Step[Session]]:
-        """A database that the file no longer names is closed to the apps that the file has."""
+        """A database that the file does not name is closed to the apps that the file has, but for
+        the app that made it."""
         apps = [app for app in self.facts.roles if app in self.grants and app not in self.held]
-        if found.owner in apps:
+        maker = belonging.maker(self.grants, found)
+        if maker in apps:
+            if found.owner != maker:
+                text = f"owner {found.owner} → {maker}"
+                yield self.disowned("grant", name, text, found.owner, maker)
+            yield from self.closed(name, found, passing=True)
+        elif found.owner in apps:
             yield from self.owned(name, None, found)
         for app in apps:
             yield from rights.left(self.step, name, app, found)

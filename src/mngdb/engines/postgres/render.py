@@ -7,6 +7,7 @@ depend on memory are computed from what there is.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import cast
@@ -25,6 +26,8 @@ RESTORER = "mngdb_restoring"
 AWAITED = "synchronous_standby_names"
 #: The name in pg_ident.conf of those who may administer over the socket.
 _MAP = "mngdb"
+#: The major version whose pg_hba.conf takes regular expressions.
+_PATTERNS = 16
 _MB = 1 << 20
 #: The longest name that PostgreSQL takes.
 _LONGEST = 63
@@ -252,6 +255,16 @@ def _name(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
 
 
+def _places(asked: DesiredInstance, right: PostgresGrant) -> str:
+    """The databases of an app's line. One whose names only the app knows is kept to its own by
+    CONNECT alone, and so is one of prefixes before PostgreSQL 16, which knows no patterns here."""
+    version = asked.site.program.version.partition(".")[0] if asked.site else ""
+    if right.create_databases or (right.prefixes and int(version or 0) < _PATTERNS):
+        return "all"
+    begins = ["/^" + re.sub(r"(\W)", r"\\\1", one) for one in right.prefixes]
+    return ",".join(map(_name, [*right.names, *begins, maintenance.NAME]))
+
+
 def hba(asked: DesiredInstance) -> str:
     """One line for each right; whatever has no line is refused."""
     kind = "hostssl" if asked.instance.tls else "host"
@@ -274,7 +287,7 @@ def hba(asked: DesiredInstance) -> str:
         # tools look for the maintenance database, where they may do nothing
         # by either login: a rotation touches no file
         logins = f"{_name(app)},{_name(app + SECOND)}"
-        who = f"{_name(right.database)},{_name(maintenance.NAME)} {logins}"
+        who = f"{_places(asked, right)} {logins}"
         lines.append(f"local {who} scram-sha-256")
         lines += [f"{kind} {who} {source} scram-sha-256" for source in sources]
     return "# written by mngdb: one line for each right\n" + "\n".join(lines) + "\n"

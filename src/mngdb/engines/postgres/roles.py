@@ -47,6 +47,11 @@ class Wanted(Struct, frozen=True):
         """The roles that it has to be a member of."""
         return frozenset({self.owner} if self.owner else ())
 
+    @property
+    def special(self) -> tuple[str, ...]:
+        """The attributes that it has to have beyond LOGIN."""
+        return ("CREATEDB",) if self.grant.create_databases else ()
+
     def settings(self) -> dict[str, str]:
         """The settings that its sessions begin with; '' for the server's default."""
         return settings(self.grant) | ({"role": self.owner} if self.owner else {})
@@ -60,7 +65,7 @@ def create(make: MakeStep, login: str, wanted: Wanted, superuser: bool) -> Step[
         opened = SQL("LOGIN PASSWORD {}").format(Literal(scram.verifier(secret)))
     statements = [
         SQL("CREATE ROLE {} CONNECTION LIMIT {} {}").format(
-            name, Literal(wanted.grant.limit), opened
+            name, Literal(wanted.grant.limit), SQL(" ").join([opened, *map(SQL, wanted.special)])
         ),
         SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(wanted.mark)),
     ]
@@ -98,6 +103,9 @@ def mend(make: MakeStep, login: str, wanted: Wanted, found: Role) -> Iterator[St
         limit = SQL("CONNECTION LIMIT {}").format(Literal(grant.limit))
         text = f"connection limit {found.connections} → {grant.limit}"
         parts.append((text, alter(name, limit)))
+    for word in wanted.special:
+        if word not in found.special:
+            parts.append((word, alter(name, SQL(word))))
     groups = dict(found.member_of)
     for group in sorted(wanted.member_of - groups.keys()):
         parts.append((f"member of {group}", _join(login, group)))
@@ -116,7 +124,8 @@ def mend(make: MakeStep, login: str, wanted: Wanted, found: Role) -> Iterator[St
         text = "its password was rotated; login disabled"
         yield make("revoke", what, text, lambda s: _close(s, login, wanted))
     extra = [(group, by) for group, by in found.member_of if group not in wanted.member_of]
-    yield from excess(make, login, found.special, extra)
+    special = [word for word in found.special if word not in wanted.special]
+    yield from excess(make, login, special, extra)
 
 
 def _change(

@@ -114,16 +114,14 @@ def _logins(wanted: Wanted, found: Found) -> Iterator[Login]:
         if not users.here(wanted, user):
             continue
         pairs: set[tuple[str, str]] = set()
-        wide: set[str] = set()
         for held in user.get("roles", ()):
             name = str(held["roleName"])
             role = roles.get(name)
             if role is None:
                 pairs.add((name, str(held["databaseName"])))
                 continue
-            pairs |= {(str(one["role"]), str(one["db"])) for one in role.get("inheritedRoles", ())}
-            wide |= {str(one["action"]) for one in role.get("actions") or ()}
-        yield Login(str(user["username"]), frozenset(pairs), tuple(sorted(wide)))
+            pairs |= users.has(role)
+        yield Login(str(user["username"]), frozenset(pairs))
 
 
 def _app(wanted: Wanted, name: str, right: MongodbGrant, uri: str) -> App:
@@ -136,8 +134,7 @@ def _app(wanted: Wanted, name: str, right: MongodbGrant, uri: str) -> App:
     srv = parts.scheme == "mongodb+srv"
     return App(
         login=user,
-        database=right.database,
-        readonly=right.access == "readonly",
+        rights=users.rights(right),
         scheme=parts.scheme,
         tls=options.get("tls", "true" if srv else "false") == "true",
         options=options,

@@ -1,8 +1,9 @@
 """Database users and custom roles: one of each per app, and mngdb's own administrator.
 
-The role `mngdb-APP` inherits readWrite or read on the app's database, and nothing else. Users carry
-the stack's mark as a label; roles cannot, so the journal knows ours. Passwords are never told by
-Atlas: the journal knows, by a hash, which one it was given.
+The role `mngdb-APP` inherits readWrite or read on the app's databases; with readWrite, it may also
+change what it may make there, and drop it. Users carry the stack's mark as a label; roles cannot,
+so the journal knows ours. Passwords are never told by Atlas: the journal knows, by a hash, which
+one it was given.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from mngdb.model import Notice
+from mngdb.model import Action, Notice
 from mngdb.secret import SECOND, Secret, app_of
 from mngdb.spec.mongodb import MongodbGrant, role_name
 from mngdb.targets.atlas.api import Json
@@ -40,12 +41,32 @@ _ADMIN_ROLES = [
     {"roleName": name, "databaseName": _IN}
     for name in ("readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor")
 ]
+#: What an app that writes may do beyond readWrite. Atlas' custom roles have no indexStats.
+_ACTIONS = ("COLL_MOD", "DROP_DATABASE", "VALIDATE")
 _ABOUT = "made by mngdb for"
 
 
 def inherited(right: MongodbGrant) -> str:
     """The built-in role that gives a right."""
     return "read" if right.access == "readonly" else "readWrite"
+
+
+def rights(right: MongodbGrant) -> frozenset[tuple[str, str]]:
+    """The built-in role and the actions of an app's role, each with its database."""
+    actions = () if right.access == "readonly" else _ACTIONS
+    return frozenset((one, name) for name in right.names for one in (inherited(right), *actions))
+
+
+def has(role: Json) -> frozenset[tuple[str, str]]:
+    """As `rights`, of a role that there is; an action on the server or on one collection is on no
+    database, but on ''."""
+    found = {(str(one["role"]), str(one["db"])) for one in role.get("inheritedRoles") or ()}
+    for action in role.get("actions") or ():
+        resources: list[Json] = action.get("resources") or [{}]
+        for at in resources:
+            whole = not at.get("cluster") and not at.get("collection")
+            found.add((str(action["action"]), str(at.get("db") or "") if whole else ""))
+    return frozenset(found)
 
 
 def ours(wanted: Wanted, user: Json) -> bool:
@@ -147,7 +168,7 @@ def here(wanted: Wanted, user: Json) -> bool:
 
 def _says(right: MongodbGrant) -> str:
     what = "read" if right.access == "readonly" else "read and write"
-    return f"login, {what} on {right.database}"
+    return f"login, {what} on {', '.join(right.names)}"
 
 
 def _role_of(app: str) -> Json:
@@ -159,9 +180,14 @@ def _role(
 ) -> Iterator[AtlasStep]:
     """`taken`: it is there, and the command takes it over."""
     name, path = role_name(app), ("customDBRoles", "roles")
-    wanted = (inherited(right), right.database)
-    text = f"{wanted[0]} on {wanted[1]}"
-    fields = {"actions": [], "inheritedRoles": [{"role": wanted[0], "db": wanted[1]}]}
+    wanted, kind = rights(right), inherited(right)
+    text = f"{kind} on {', '.join(right.names)}"
+    where = [{"cluster": False, "db": one, "collection": ""} for one in right.names]
+    actions = sorted({one for one, _ in wanted} - {kind})
+    fields = {
+        "actions": [{"action": one, "resources": where} for one in actions],
+        "inheritedRoles": [{"role": kind, "db": one} for one in right.names],
+    }
 
     def create(session: Session) -> None:
         note = _noted(session.wanted, name)
@@ -179,16 +205,12 @@ def _role(
     if role is None:
         yield make("create", f"role {name}", text, create)
         return
-    has = _inherits(role)
-    if has != {wanted} or role.get("actions"):
-        narrower = bool(has - {wanted} or role.get("actions"))
-        yield make("revoke" if narrower else "grant", f"role {name}", f"{text} only", change)
+    found = has(role)
+    if found != wanted:
+        action: Action = "revoke" if found - wanted else "grant"
+        yield make(action, f"role {name}", f"{text} only", change)
     elif taken:
         yield make("change", f"role {name}", "mark as this stack's", keep)
-
-
-def _inherits(role: Json) -> set[tuple[str, str]]:
-    return {(str(one["role"]), str(one["db"])) for one in role.get("inheritedRoles") or ()}
 
 
 def _made(wanted: Wanted, journal: Journal, app: str, right: MongodbGrant, role: Json) -> bool:
@@ -197,7 +219,7 @@ def _made(wanted: Wanted, journal: Journal, app: str, right: MongodbGrant, role:
     note = _noted(wanted, role_name(app))
     if not journal.intended(ROLE, note):
         return journal.knows(ROLE, note)
-    return _inherits(role) == {(inherited(right), right.database)} and not role.get("actions")
+    return has(role) == rights(right)
 
 
 def settle(session: Session, found: Found) -> None:
@@ -255,9 +277,9 @@ def _user(
         yield make("create", name, text, create)
         return
     reasons = []
-    has = {(str(one["roleName"]), str(one["databaseName"])) for one in user.get("roles", ())}
-    if has != {(str(one["roleName"]), str(one["databaseName"])) for one in roles}:
-        reasons.append(f"{text} (has {', '.join(f'{r}@{d}' for r, d in sorted(has))})")
+    held = {(str(one["roleName"]), str(one["databaseName"])) for one in user.get("roles", ())}
+    if held != {(str(one["roleName"]), str(one["databaseName"])) for one in roles}:
+        reasons.append(f"{text} (has {', '.join(f'{r}@{d}' for r, d in sorted(held))})")
     if _scopes_of(user) != clusters:
         reasons.append(f"only on the cluster {' and '.join(sorted(clusters))}")
     if not journal.matches(PASSWORD, _noted(wanted, name), secret):
@@ -317,8 +339,8 @@ def remove(session: Session, found: Found) -> Iterator[Notice]:
         if ours(wanted, user):
             path = (str(user["databaseName"]), str(user["username"]))
             session.api.delete(*session.group("databaseUsers", *path))
-    rights = wanted.asked.instance.granted(MongodbGrant)
-    known = {role_name(app): (app, right) for app, right in rights.items()}
+    grants = wanted.asked.instance.granted(MongodbGrant)
+    known = {role_name(app): (app, right) for app, right in grants.items()}
     for role in found.roles:
         name = str(role["roleName"])
         note = _noted(wanted, name)

@@ -1,0 +1,78 @@
+"""The databases of an app, one or several: whole names, and beginnings of names (`tenant_*`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import model_validator
+
+from mngdb.spec.base import BaseGrant, located
+
+#: What stands for the rest of a name.
+REST = "*"
+#: The part of an app's variables that holds a database's name.
+DATABASE = "database"
+
+
+class DatabasesGrant(BaseGrant):
+    """Rights of an app in databases. Short form: the name of the only one."""
+
+    if TYPE_CHECKING:  # each engine has names of its own kind
+        database: str
+        databases: list[str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whole names, the main database first."""
+        whole = (one for one in self.databases if not one.endswith(REST))
+        return tuple(dict.fromkeys((self.database, *whole)))
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """Beginnings of names."""
+        return tuple(one[: -len(REST)] for one in self.databases if one.endswith(REST))
+
+    def covers(self, name: str) -> bool:
+        """Whether a database is among them."""
+        return name in self.names or name.startswith(self.prefixes)
+
+    def others(self) -> dict[str, str]:
+        """What variables of the further databases end in, to their names: SHOP_TEST; the number of
+        one whose name has no letter or digit for it, or that of another."""
+        found: dict[str, str] = {}
+        for number, name in enumerate(self.names[1:], 2):
+            suffix = re.sub("[^A-Z0-9]+", "_", name.upper()).strip("_")
+            found[suffix if suffix and suffix not in found else str(number)] = name
+        return found
+
+    @model_validator(mode="before")
+    @classmethod
+    def _main(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"database": value}
+        if not isinstance(value, dict) or "database" in value:
+            return value
+        named = value.get("databases")
+        first = named[0] if isinstance(named, list) and named else None
+        if not isinstance(first, str):
+            return value
+        if first.endswith(REST):
+            text = "the first database is the main one: write its whole name"
+            raise located(text, "databases", 0)
+        return value | {"database": first}
+
+    @model_validator(mode="after")
+    def _once(self) -> DatabasesGrant:
+        for at, one in enumerate(self.databases):
+            if one == REST:
+                raise located("'*' would be every database of the server", "databases", at)
+            if one in self.databases[:at]:
+                raise located(f"the database {one!r} is listed twice", "databases", at)
+        return self
+
+
+def named(grants: Iterable[DatabasesGrant]) -> list[str]:
+    """Every whole name in these rights, in their order."""
+    return list(dict.fromkeys(name for grant in grants for name in grant.names))
