@@ -105,6 +105,7 @@ FAILS: dict[str, dict[str, str]] = {
         "postgres.collation-version": "sorted: 0, now 1",
         "postgres.deadlocks": "postgres: 2 in 1 day",
         "postgres.index-valid": "shop: public.half",
+        "postgres.column-collations": "shop: pg_catalog.pg_c_utf8: 0, now 1",
         "postgres.index-twice": "public.item_name and public.item_name_again",
         "postgres.constraint-valid": "shop: named on public.item",
         "postgres.sequence-room": "shop: public.item_id_seq (93 %)",

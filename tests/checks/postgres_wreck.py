@@ -95,6 +95,8 @@ SHOP = """
     CREATE USER MAPPING FOR reader SERVER far OPTIONS (user 'a', password 'hidden-in-the-catalog');
     CREATE INDEX item_name ON item (name);
     CREATE INDEX item_name_again ON item (name);
+    CREATE TABLE word (word text COLLATE pg_c_utf8);
+    UPDATE pg_collation SET collversion = '0' WHERE collname = 'pg_c_utf8';
     ALTER TABLE item ADD CONSTRAINT named CHECK (name <> '') NOT VALID;
     SELECT setval('item_id_seq', 2000000000);
     CREATE UNLOGGED TABLE gone (id int);

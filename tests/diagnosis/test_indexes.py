@@ -49,6 +49,17 @@ def staged(stack: Cli) -> Cli:
         pg.execute("CREATE INDEX code_kind ON item (code, kind)")
         pg.execute("CREATE INDEX one_owner ON item (owner)")
         pg.execute("CREATE INDEX other_owner ON item (owner)")
+        # one NULL alone is a rule of its own, and the plain one beside it adds nothing
+        pg.execute("CREATE TABLE nick (name text, at int)")
+        pg.execute(f"INSERT INTO nick SELECT 'n' || g, g FROM generate_series(1, {ROWS}) g")
+        pg.execute("CREATE UNIQUE INDEX nick_name ON nick (name)")
+        pg.execute("CREATE UNIQUE INDEX nick_null ON nick (name) NULLS NOT DISTINCT")
+        pg.execute("CREATE TABLE sale (item int REFERENCES item, kind int REFERENCES item)")
+        pg.execute(f"INSERT INTO sale SELECT g, 5 FROM generate_series(1, {ROWS}) g")
+        pg.execute("CREATE INDEX sale_item ON sale (item) WHERE item IS NOT NULL")
+        pg.execute("ANALYZE nick, sale")
+        pg.execute(f"INSERT INTO item (id) SELECT {ROWS} + generate_series(1, 300)")
+        pg.execute(f"DELETE FROM item WHERE id > {ROWS}")
         pg.execute("CREATE TABLE log (at int NOT NULL, who text) PARTITION BY RANGE (at)")
         pg.execute("CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (0) TO (9999999)")
         pg.execute(f"INSERT INTO log SELECT g, g::text FROM generate_series(1, {ROWS}) g")
@@ -87,7 +98,7 @@ def staged(stack: Cli) -> Cli:
 
 def of(cli: Cli, engine: str) -> dict[tuple[str, str], dict[str, Any]]:
     """Kind and index to the advice."""
-    (one,) = cli.json("indexes", engine)["instances"]
+    (one,) = cli.json("indexes", engine, "--unused-for", "0s")["instances"]
     return {(a["kind"], a["index"]): a for a in one["indexes"]}
 
 
@@ -103,6 +114,8 @@ def test_postgres(staged: Cli) -> None:
     assert (kind, found[kind, twice]["size"] > ROWS * 10) == ("duplicate", True)
     assert set(found) - {("duplicate", spare), ("duplicate", twice)} == {
         ("missing", "price"),
+        ("missing", "kind"),
+        ("duplicate", "nick_name"),
         ("invalid", "broken"),
         ("duplicate", "twin"),
         ("duplicate", "by_kind"),
@@ -111,9 +124,28 @@ def test_postgres(staged: Cli) -> None:
         ("unused", "code_kind"),
         *({("unused", "some_kinds")} & set(found)),
     }
+    assert found["duplicate", "nick_name"]["reason"] == "nick_null is the same"
+    assert "the foreign key sale_kind_fkey has no index" in found["missing", "kind"]["reason"]
+    assert found["missing", "kind"]["statement"].endswith('ON public.sale ("kind")')
     assert found["duplicate", "twin"]["reason"] == "item_pkey is the same"
     assert "by_kind_owner begins" in found["duplicate", "by_kind"]["reason"]
     assert "reads all 30,000 rows" in found["missing", "price"]["reason"]
+
+
+def test_what_a_delete_costs_is_told(staged: Cli) -> None:
+    every = staged.json("slow", "postgres")["statements"]
+    (delete,) = [one for one in every if one["text"].startswith("DELETE FROM item")]
+    assert "foreign key sale_kind_fkey has no index on kind" in " ".join(delete["why"])
+    assert "sale_item" not in " ".join(delete["why"])
+
+
+def test_a_young_index_is_not_called_unused(staged: Cli) -> None:
+    for engine, index in (("postgres", "in_c"), ("mongodb", "never_1")):
+        said = staged.json("indexes", engine)
+        (one,) = said["instances"]
+        assert "unused" not in {advice["kind"] for advice in one["indexes"]}
+        assert index in said["notes"][engine]
+        assert "less than 7 days" in said["notes"][engine]
 
 
 def test_a_server_of_others_is_looked_at_whole(staged: Cli, cli: Cli) -> None:
@@ -133,7 +165,7 @@ def test_a_server_of_others_is_looked_at_whole(staged: Cli, cli: Cli) -> None:
         hba.write_text("host apart all all reject\n" + before)
         admin.execute("SELECT pg_reload_conf()")
         try:
-            found = cli.json("indexes")
+            found = cli.json("indexes", "--unused-for", "0s")
             note = cli.json("bloat")["notes"]["postgres"]
         finally:
             hba.write_text(before)
@@ -142,7 +174,8 @@ def test_a_server_of_others_is_looked_at_whole(staged: Cli, cli: Cli) -> None:
     assert "apart was skipped: " in note
     assert note in found["notes"]["postgres"]
     assert "missing indexes are unknown" in found["notes"]["postgres"]
-    whole = {one["instance"]: one["indexes"] for one in staged.json("indexes")["instances"]}
+    every = staged.json("indexes", "--unused-for", "0s")["instances"]
+    whole = {one["instance"]: one["indexes"] for one in every}
     for one in found["instances"]:
         shown = {(a["kind"], a["index"], a["database"]) for a in one["indexes"]}
         wanted = {(a["kind"], a["index"], a["database"]) for a in whole[one["instance"]]}
@@ -188,7 +221,7 @@ def test_a_made_index_is_no_longer_missing(staged: Cli) -> None:
     with pymongo.MongoClient[dict[str, Any]](staged.env_of("shop")["MONGO_URI"]) as mongo:
         mongo["shop"]["orders"].create_index([("user", 1), ("at", 1), ("until", 1)])
     assert ("missing", "user, at, until") not in of(staged, "mongodb")
-    text = staged.ok("indexes")
+    text = staged.ok("indexes", "--unused-for", "0s")
     assert "dropIndex" in text
 
 

@@ -77,6 +77,30 @@ def test_another_ttl_is_a_change_and_destroys_nothing(module_cli: Cli, shop: Any
     assert options(shop.tokens, "at_1") == {"expireAfterSeconds": 7200}
 
 
+def test_a_hidden_index_is_shown_again_and_not_rebuilt(module_cli: Cli, shop: Any) -> None:
+    write(module_cli, "tokens: [{keys: {at: 1}, ttl: 1h}]")
+    module_cli.ok("up")
+    shop.command("collMod", "tokens", index={"name": "at_1", "hidden": True})
+    write(module_cli, "tokens: [{keys: {at: 1}, ttl: 2h}]")
+    steps = converge(module_cli)
+    assert [(s["action"], s["object"], s["destructive"]) for s in steps] == [
+        ("change", "shop.tokens.at_1", False)
+    ]
+    assert options(shop.tokens, "at_1") == {"expireAfterSeconds": 7200}
+
+
+def test_an_index_on_a_view_costs_its_own_step(module_cli: Cli, shop: Any) -> None:
+    shop.users.insert_one({"email": "a@b.c"})
+    shop.create_collection("seen", viewOn="users", pipeline=[])
+    write(module_cli, "seen: [{keys: {email: 1}}], users: [{keys: {email: 1}}]")
+    assert ("create", "shop.users.email_1") in planned(module_cli)
+    done = module_cli.run("up")
+    assert done.returncode == 1
+    assert "shop.seen could not be inspected" in done.stderr
+    assert "email_1" in shop.users.index_information()
+    shop.drop_collection("seen")
+
+
 def test_other_options_are_rebuilt_only_when_the_command_says_so(
     module_cli: Cli, shop: Any
 ) -> None:

@@ -289,8 +289,9 @@ CASES: dict[str, Case] = {
         own('unit="mng-redis"', unit_restarts_total="0+1x40", unit_up="1x40"),
         own('unit="mng-redis"', unit_restarts_total="0x5 1x30", unit_up="1x40"),
     ),
+    # a stack of external servers has no units, and an agent
     "AgentGone": Case(
-        own('unit="mng-redis"', unit_up="1x5 stale"), own('unit="mng-redis"', unit_up="1x40")
+        own('version="1"', build_info="1x5 stale"), own('version="1"', build_info="1x40")
     ),
     "ChecksFailing": Case(
         about("redis", 'severity="critical",verdict="fail"', findings="0x5 1x30"),

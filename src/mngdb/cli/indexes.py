@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_answers, size, tell_errors
+from mngdb.cli.common import Options, common, say, say_answers, seconds, size, tell_errors
 from mngdb.words import plain
 
 _COLOURS = {"missing": "yellow", "invalid": "red", "duplicate": "cyan", "unused": "cyan"}
@@ -12,17 +12,25 @@ _COLOURS = {"missing": "yellow", "invalid": "red", "duplicate": "cyan", "unused"
 
 @click.command()
 @click.argument("instance", required=False)
+@click.option(
+    "--unused-for",
+    metavar="DURATION",
+    callback=seconds,
+    help="Call an index unused after so long without a use (default: 7d).",
+)
 @common
-def indexes(options: Options, instance: str | None) -> int:
+def indexes(options: Options, instance: str | None, unused_for: float | None) -> int:
     """Show indexes that are missing, invalid, duplicate or unused, with the statement to run.
 
-    Changes nothing.
+    Changes nothing. PostgreSQL does not tell the age of an index: it counts from the first run of
+    this command that saw it.
     """
+    from mngdb.ops.indexes import UNUSED
     from mngdb.ops.indexes import indexes as look
     from mngdb.ops.workers import apart
 
     context = options.context()
-    found, errors = apart(look(context, instance))
+    found, errors = apart(look(context, instance, UNUSED if unused_for is None else unused_for))
     notes = {name: advice.note for name, advice in found.items() if advice.note}
     if options.json:
         shown = [

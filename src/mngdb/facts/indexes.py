@@ -30,10 +30,16 @@ class IndexAdvice(Struct, frozen=True):
     """The planner's cost of the statement that lacks it; None: not tried (hypopg)."""
     planner_after: float | None = None
     """The same with the index."""
+    since: float | None = None
+    """When the count of its uses began, in seconds since 1970; None: it does not matter."""
+    mark: str = ""
+    """Tells it from one of the same name that was made later, where the server does not say when
+    an index was made; else empty, and it is not younger than `since`."""
 
     def as_json(self) -> dict[str, Any]:
         """As `indexes --json` shows it."""
         shown: dict[str, Any] = to_builtins(self)
+        del shown["mark"]
         return shown
 
 

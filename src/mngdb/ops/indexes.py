@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from msgspec.structs import replace
@@ -11,14 +12,28 @@ from mngdb.errors import ConnectError, MngdbError, StepError, UnobservableError
 from mngdb.facts.indexes import NOT_TOLD, ORDER, Advice
 from mngdb.facts.slow import Slow, Span
 from mngdb.model import DesiredInstance
-from mngdb.ops import ask, workers
+from mngdb.ops import ask, index_ages, workers
 from mngdb.ops.context import Context
 from mngdb.ops.slow import in_log
 
+#: Seconds for which an index has to be seen without a use before it is called unused: what is
+#: asked once a week is a use.
+UNUSED = 7 * 86_400.0
 
-def indexes(context: Context, instance: str | None) -> dict[str, workers.Result[Advice]]:
-    """Instance to what to do about its indexes, the missing ones first."""
-    return ask.each(context, instance, "indexes", partial(_question, context))
+
+def indexes(
+    context: Context, instance: str | None, unused: float = UNUSED
+) -> dict[str, workers.Result[Advice]]:
+    """Instance to what to do about its indexes, the missing ones first. `unused`: seconds without a
+    use after which an index is called so."""
+    answers = ask.each(context, instance, "indexes", partial(_question, context))
+    state, now = context.stack.state, time.time()
+    return {
+        name: replace(one, value=index_ages.judged(state, name, one.value, unused, now))
+        if one.value
+        else one
+        for name, one in answers.items()
+    }
 
 
 def _question(context: Context, engine: Diagnose[S]) -> Verb[S, Advice] | None:

@@ -41,7 +41,8 @@ RULES = described(
         "UnitRestarting": lambda times: (
             increase(metric("mngdb_unit_restarts_total"), 15 * MINUTE) > times
         ),
-        "AgentGone": "mngdb_unit_up",
+        # also with external servers alone, which have no units
+        "AgentGone": "mngdb_build_info",
         "ChecksFailing": lambda failing: (
             metric("mngdb_findings", severity="critical", verdict="fail") > failing
         ),

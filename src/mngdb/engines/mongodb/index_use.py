@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from msgspec.structs import replace
@@ -119,10 +120,19 @@ def _of_collection(
         elif id(one) in needed:
             continue  # it takes over the work of the other one
         elif uses == 0 and size >= _SMALL and not any(rule in spec for rule in _RULES):
-            since = f"{one['accesses']['since']:%Y-%m-%d %H:%M}"
-            cost = f"none now; test with hideIndex first{then}"
-            said = (f"not used since {since} UTC{purpose}", statement, cost)
-            found.append(IndexAdvice("unused", database, collection, name, size, *said))
+            # since the index was made, or the server started
+            since = one["accesses"]["since"].replace(tzinfo=UTC)
+            first = "it is hidden already" if spec.get("hidden") else "test with hideIndex first"
+            said = (
+                f"not used since {since:%Y-%m-%d %H:%M} UTC{purpose}",
+                statement,
+                f"none now; {first}{then}",
+            )
+            found.append(
+                IndexAdvice(
+                    "unused", database, collection, name, size, *said, since=since.timestamp()
+                )
+            )
     return found
 
 

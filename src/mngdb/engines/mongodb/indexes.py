@@ -125,14 +125,30 @@ def _step(
     differing = differences(index, old)
     if len(match) == 1 and not differing and keys_of(old) == keys_wanted(index):
         return
-    only_ttl = differing == ["ttl"] and index.ttl is not None
-    if len(match) == 1 and only_ttl and keys_of(old) == keys_wanted(index):
-        detail = f"documents expire {_seconds(index.ttl)} s after the date, not {_expiry(old)}"
-        yield make("change", name, detail, _expire(database, collection, old, index), False)
+    change = _change(index, old, differing)
+    if len(match) == 1 and change and keys_of(old) == keys_wanted(index):
+        detail = ", ".join(text for text, _ in change.values())
+        options = {option: value for option, (_, value) in change.items()}
+        yield make("change", name, detail, _modify(database, collection, old, options), False)
         return
     why = ", ".join(differing) or "keys"
     detail = f"index {describe(index)}; it exists with other {why}"
     yield make("rebuild", name, detail, _rebuild(database, collection, index, match), True)
+
+
+def _change(
+    index: Index, old: FoundIndex, differing: list[str]
+) -> dict[str, tuple[str, int | bool]]:
+    """Option to what is said and the value that collMod sets; empty where that is not enough."""
+    if not {"ttl", "hidden"} >= set(differing) or ("ttl" in differing and index.ttl is None):
+        return {}
+    found: dict[str, tuple[str, int | bool]] = {}
+    if "ttl" in differing:
+        text = f"documents expire {_seconds(index.ttl)} s after the date, not {_expiry(old)}"
+        found["expireAfterSeconds"] = (text, int(_seconds(index.ttl) or 0))
+    if "hidden" in differing:
+        found["hidden"] = ("no longer hidden from queries", False)
+    return found
 
 
 def describe(index: Index) -> str:
@@ -237,11 +253,11 @@ def _drop(database: str, collection: str, name: str) -> Callable[[Session], None
     return run
 
 
-def _expire(
-    database: str, collection: str, old: FoundIndex, index: Index
+def _modify(
+    database: str, collection: str, old: FoundIndex, options: Options
 ) -> Callable[[Session], None]:
     def run(session: Session) -> None:
-        change = {"name": old.name, "expireAfterSeconds": _seconds(index.ttl)}
+        change = {"name": old.name, **options}
         session.command("collMod", collection, on=database, index=change)
 
     return run

@@ -6,14 +6,18 @@ https://www.postgresql.org/docs/current/monitoring-stats.html (pg_stat_all_index
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from mngdb.engines.postgres import foreign_keys
+from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.client import Session, rows
 from mngdb.engines.postgres.databases import locked, look_into, of_apps
+from mngdb.errors import UnobservableError
 from mngdb.facts.indexes import NOT_TOLD, Advice, IndexAdvice
 from mngdb.facts.slow import Missing, Slow
 from mngdb.model import DesiredInstance
@@ -40,7 +44,10 @@ SELECT quote_ident(n.nspname) || '.' || quote_ident(t.relname), i.relname, u.siz
        coalesce(pg_get_expr(x.indexprs, x.indrelid), ''), m.amname, x.indnkeyatts,
        quote_ident(n.nspname) || '.' || quote_ident(i.relname),
        string_to_array(x.indcollation::text, ' '), string_to_array(x.indoption::text, ' '),
-       i.relkind = 'I'
+       i.relkind = 'I', x.indimmediate,
+       coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::bool, false), i.oid::text,
+       EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = x.indrelid
+         AND (x.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey)
 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
      JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_am m ON m.oid = i.relam
      CROSS JOIN LATERAL (
@@ -59,7 +66,7 @@ WHERE NOT i.relispartition
 ORDER BY 1, 2
 """
 _SINCE = """
-SELECT to_char(coalesce(stats_reset, pg_postmaster_start_time()) AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+SELECT extract(epoch FROM coalesce(stats_reset, pg_postmaster_start_time()))::float8
 FROM pg_stat_database WHERE datname = current_database()
 """
 _COLUMNS = """
@@ -78,7 +85,8 @@ class _Index:
     def __init__(self, row: tuple[Any, ...]) -> None:
         (self.table, self.name, self.size, self.scans, self.unique, self.valid, self.constraint,
          self.columns, self.classes, self.predicate, self.expressions, self.method, self.keys,
-         self.quoted, self.collations, self.options, self.parted) = row  # fmt: skip
+         self.quoted, self.collations, self.options, self.parted, self.immediate, self.one_null,
+         self.mark, self.of_key) = row  # fmt: skip
 
     def same(self, other: _Index) -> bool:
         """Whether the other one of its table finds exactly the same rows the same way."""
@@ -112,7 +120,9 @@ def look(session: Session, asked: DesiredInstance, slow: Slow | None) -> Advice:
     def inside(database: str, connection: psycopg.Connection[Any]) -> list[IndexAdvice]:
         here = [one for one in wanted if one.database == database]
         existing = _existing(connection, database, locked(connection, database, notes))
-        return [*existing, *_missing(connection, here)]
+        lacking = {(a.table, a.index): a for a in _missing(connection, here)}
+        lacking |= {(a.table, a.index): a for a in _of_keys(connection, database)}
+        return [*existing, *lacking.values()]
 
     found = look_into(session, of_apps(session, asked), inside, notes)
     if any(one.kind == "missing" and one.planner_before is None for one in found):
@@ -150,20 +160,27 @@ def _existing(
             does = "is the same" if one.same(other) else "begins with the same columns"
             said = (f"{other.name} {does}", drop, "none: the other index is used")
             found.append(IndexAdvice("duplicate", database, one.table, one.name, one.size, *said))
-        elif not (one.scans or one.unique or one.constraint) and one.size >= _SMALL:
-            reason = f"no scan since {since}; also none on a replica?"
-            said = (reason, drop, "none now; rebuilding it reads the table twice")
+        elif not (one.scans or one.unique or one.constraint or one.of_key) and one.size >= _SMALL:
+            reason = f"no scan since {datetime.fromtimestamp(since, UTC):%Y-%m-%d}"
+            said = (
+                f"{reason}; also none on a replica?",
+                drop,
+                "none now; rebuilding it reads the table twice",
+            )
+            # the server does not tell when an index was made
             unused[one.quoted] = IndexAdvice(
-                "unused", database, one.table, one.name, one.size, *said
+                "unused", database, one.table, one.name, one.size, *said, since=since, mark=one.mark
             )
     # what takes over another one's work has not shown yet what it is for
     return [*found, *(one for name, one in unused.items() if name not in needed)]
 
 
 def _serves(other: _Index, one: _Index) -> bool:
-    """Whether `other` makes `one` superfluous: a rule that is more than speed stays."""
+    """Whether `other` makes `one` superfluous: a rule that is more than speed stays, also the one
+    that there is a single NULL, and that a rule holds at once."""
     if one.unique or one.constraint or not other.valid:
-        return one.same(other) and other.unique and not one.constraint and other.valid
+        stricter = other.unique and other.one_null >= one.one_null and other.immediate
+        return one.same(other) and stricter and not one.constraint and other.valid
     return one.same(other) or one.begins(other)
 
 
@@ -186,6 +203,24 @@ def _missing(connection: psycopg.Connection[Any], wanted: Sequence[Missing]) -> 
             f"about {max(1, size >> 20)} MB, and slower writes", one.before, one.after,
         )  # fmt: skip
     return list(found.values())
+
+
+def _of_keys(connection: psycopg.Connection[Any], database: str) -> Iterator[IndexAdvice]:
+    """What foreign keys lack. Raises UnobservableError."""
+    try:
+        keys = foreign_keys.unserved(connection)
+    except psycopg.Error as error:
+        raise UnobservableError(f"PostgreSQL did not answer: {first_line(error)}") from None
+    for one in keys:
+        widths = dict(rows(connection, _COLUMNS, one.table, one.columns))
+        size = int(one.rows * (_ENTRY + sum(widths.values())))
+        yield IndexAdvice(
+            "missing", database, one.table, ", ".join(one.columns), size,
+            f"the foreign key {one.name} has no index: for each row that is deleted from "
+            f"{one.target}, all {one.rows:,.0f} rows are read",
+            _statement(connection, one.table, one.columns),
+            f"about {max(1, size >> 20)} MB, and slower writes",
+        )  # fmt: skip
 
 
 def _longer(other: Missing, one: Missing) -> bool:

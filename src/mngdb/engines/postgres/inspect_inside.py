@@ -121,8 +121,18 @@ QUESTIONS: dict[str, str] = {
         SELECT min({_NAME}) || ' and ' || max({_NAME}) FROM pg_index i
         JOIN {_RELATION} ON c.oid = i.indexrelid WHERE {_OURS} AND NOT c.relispartition
         GROUP BY i.indrelid, c.relam, i.indkey::text, i.indclass::text, i.indcollation::text,
-          i.indoption::text, i.indisunique, pg_get_expr(i.indexprs, i.indrelid),
+          i.indoption::text, i.indisunique, i.indimmediate,
+          to_jsonb(i) ->> 'indnullsnotdistinct', pg_get_expr(i.indexprs, i.indrelid),
           pg_get_expr(i.indpred, i.indrelid), c.reloptions HAVING count(*) > 1""",
+    # a database tells the version of its own collation alone; `C` and the like have none
+    "collations_changed": """
+        SELECT format('%I.%I: %s, now %s', n.nspname, l.collname, l.collversion,
+                      pg_collation_actual_version(l.oid))
+        FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
+        WHERE l.collversion <> pg_collation_actual_version(l.oid)
+          AND (EXISTS (SELECT FROM pg_attribute a WHERE a.attcollation = l.oid AND a.attnum > 0
+                       AND NOT a.attisdropped)
+            OR EXISTS (SELECT FROM pg_index i WHERE l.oid = ANY(i.indcollation)))""",
     "constraints_unchecked": f"""
         SELECT format('%s on %s', k.conname, {_NAME}) FROM pg_constraint k
         JOIN {_RELATION} ON c.oid = k.conrelid WHERE NOT k.convalidated AND {_OURS}""",

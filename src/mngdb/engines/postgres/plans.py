@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from mngdb.engines.postgres import hypothetical
+from mngdb.engines.postgres import foreign_keys, hypothetical
 from mngdb.facts.slow import Missing
 
 #: Stands after the first word of what we ask as an app: `slow` does not count it as the app's.
@@ -56,7 +56,16 @@ def _explain(
     connection: psycopg.Connection[Any], text: str, database: str
 ) -> tuple[list[str], list[Missing]]:
     said, missing = [], []
-    for node, inner in _nodes(_plan(connection, text), False):
+    plan = _plan(connection, text)
+    if plan.get("Node Type") == "ModifyTable" and plan.get("Operation") == "Delete":
+        table, _ = _table(connection, plan)
+        for key in foreign_keys.unserved(connection, table):
+            said.append(
+                f"for each row, all of {key.table} (about {key.rows:,.0f} rows) is read: its "
+                f"foreign key {key.name} has no index on {', '.join(key.columns)}"
+            )
+            missing.append(Missing(database, key.table, tuple(key.columns), key.rows))
+    for node, inner in _nodes(plan, False):
         if node.get("Node Type") != "Seq Scan" or "Relation Name" not in node:
             continue
         table, rows = _table(connection, node)
