@@ -142,6 +142,8 @@ class Check(Struct, Generic[F], frozen=True):
     about: About = "stack"
     hosted: bool = False
     """Whether it is about what is ours also where a provider runs the server."""
+    on_request: bool = False
+    """Whether it is judged only where its id or a control is asked for."""
 
     @property
     def engine(self) -> str:
@@ -159,6 +161,7 @@ class Check(Struct, Generic[F], frozen=True):
             "expected": self.expected,
             "remedy": self.remedy,
             "controls": list(self.sources),
+            "on_request": self.on_request,
         }
 
     def finding(self, facts: F, instance: str = "", member: str = "") -> Finding:

@@ -35,7 +35,7 @@ from tests.live.clients import brought_up
 pytestmark = pytest.mark.live
 
 CHECKS: tuple[Check[Any], ...] = (*host.SERVER, *host.MACHINE)
-IDS = [check.id for check in CHECKS]
+IDS = [check.id for check in CHECKS if not check.on_request]
 stack = brought_up(
     "redis: {port: PORT1}\npostgres: {port: PORT2}\nmongodb: {port: PORT3, version: 6}\n"
     "apps: {shop: {redis: 'shop:*', postgres: shop, mongodb: shop}}\n"

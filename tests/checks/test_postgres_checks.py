@@ -231,7 +231,7 @@ def tampered(hardened: Cli) -> Found:
             time.sleep(0.02)
 
 
-IDS = [one.id for one in registry.of("postgres")]
+IDS = [one.id for one in registry.of("postgres") if not one.on_request]
 WORDS = {id_: (stage, words) for stage, rows in FAILS.items() for id_, words in rows.items()}
 #: Nothing can pass it before there are backups; the reason stands in its evidence.
 NEVER_YET = "postgres.backup-proved"

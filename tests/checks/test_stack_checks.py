@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.conftest import Cli
 from tests.docker import Engine
 from tests.live import faults
 from tests.live.clients import brought_up, redis_as
+from tests.unit.receivers import hook
 
 pytestmark = pytest.mark.live
 
@@ -36,7 +38,10 @@ def good(stack: Cli) -> dict[str, Finding]:
         (stack.state / "secrets/alerts_team").unlink()
 
 
-@pytest.mark.parametrize("name", [check.id for check in registry.of("stack")])
+IDS = [check.id for check in registry.of("stack") if not check.on_request]
+
+
+@pytest.mark.parametrize("name", IDS)
 def test_it_passes_on_a_stack_of_ours(good: dict[str, Finding], name: str) -> None:
     # of pages, of servers of others and of providers, and of backups that the file asks for
     elsewhere = {"stack.page-roles", "stack.server-verified", "stack.backup-kit"}
@@ -138,6 +143,32 @@ def test_a_channel_without_its_secret(stack: Cli) -> None:
     found = one(stack, "stack.channels")
     assert found.verdict == "fail"
     assert found.evidence == "team: the secret alerts_team is missing"
+
+
+def test_a_channel_that_was_told_and_the_guides_alerts(stack: Cli) -> None:
+    path = stack.folder / "mngdb.yaml"
+    text = path.read_text()
+    path.write_text(
+        text.replace("{team: slack}", "{hook: webhook}, rules: {RedisEvictedKeys: false}")
+    )
+    try:
+        with hook() as found:
+            stack.ok("secret", "set", "alerts_hook", stdin=found.url)
+            assert one(stack, "stack.told").evidence == "hook: no message has arrived yet"
+            found.status = 500
+            assert stack.run("alerts", "test", "hook").returncode != 0
+            assert one(stack, "stack.told").verdict == "fail"
+            found.status = 200
+            stack.ok("alerts", "test", "hook")
+            assert one(stack, "stack.told").verdict == "pass"
+            time.sleep(0.01)
+            stack.ok("secret", "set", "alerts_hook", stdin=f"{found.url}/x")
+            assert "secret has changed" in one(stack, "stack.told").evidence
+        off = one(stack, "stack.alerts-cache")
+        assert (off.verdict, off.evidence) == ("fail", "RedisEvictedKeys")
+        assert one(stack, "stack.alerts-servers").verdict == "pass"
+    finally:
+        path.write_text(text)
 
 
 def test_a_dead_agent_measures_judges_and_tells_nobody(stack: Cli) -> None:

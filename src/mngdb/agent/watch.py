@@ -12,12 +12,14 @@ from pathlib import Path
 from msgspec import Struct
 
 from mngdb import disk
+from mngdb.agent import old_logs
 from mngdb.agent.jobs import log
 from mngdb.errors import LockedError, MngdbError
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit, crashes
 from mngdb.ops.context import Context
+from mngdb.spec.file import Logs
 from mngdb.targets.protocol import Running
 from mngdb.words import many
 
@@ -52,6 +54,8 @@ class Watch:
         found = {n: context.target(one.instance).watched for n, one in self._members.items()}
         self._watched = {name: watched for name, watched in found.items() if watched}
         self._sizes: dict[str, int] = {}
+        self._logs = context.stack.source.logs
+        self._unkept: set[str] = set()
         self.restarts = dict.fromkeys(self._watched, 0)
         try:
             kept: dict[str, int] = json.loads(disk.read_own(self._file) or "{}")
@@ -139,22 +143,32 @@ class Watch:
             size = path.stat().st_size if path.exists() else 0
             grown = size - self._sizes.get(name, size)
             if size > LOG_MAX:
-                set_aside(path)
+                whole = self._logs is not None
+                set_aside(path, whole=whole)
                 text = f"{path} was large; it is {path.name}.1 now"
-                if size > 2 * LOG_MAX:
+                if size > 2 * LOG_MAX and not whole:
                     text += f", without the first {(size - LOG_MAX) // _MB} MB"
                 if grown > LOG_MAX:
                     text = f"{name} floods its log: {grown // _MB} MB since the last look; {text}"
                 log(text)
                 size = 0
             self._sizes[name] = size
+            if self._logs is not None and name not in self._unkept:
+                self._keep(name, path, self._logs)
+
+    def _keep(self, name: str, path: Path, logs: Logs) -> None:
+        try:
+            old_logs.keep(path, logs, time.time())
+        except (OSError, MngdbError) as error:
+            self._unkept.add(name)
+            log(f"{path}: old logs are not kept: {error}")
 
 
-def set_aside(path: Path) -> None:
-    """Copy a log, of a very large one the end, and empty it. Whoever writes it has it open to
-    append, so it goes on at the new end; what it writes between the last byte copied and the
-    emptying (microseconds) is lost, as with logrotate's copytruncate. A crash before the end leaves
-    the log as it was."""
+def set_aside(path: Path, *, whole: bool = False) -> None:
+    """Copy a log, of a very large one the end unless it is kept `whole`, and empty it. Whoever
+    writes it has it open to append, so it goes on at the new end; what it writes between the last
+    byte copied and the emptying (microseconds) is lost, as with logrotate's copytruncate. A crash
+    before the end leaves the log as it was."""
     copy = path.with_name(f"{path.name}.1")
     temporary = path.with_name(f".{path.name}.1")
     temporary.unlink(missing_ok=True)
@@ -163,7 +177,7 @@ def set_aside(path: Path) -> None:
         target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         size = os.fstat(source).st_size
         try:
-            if size > 2 * LOG_MAX:
+            if size > 2 * LOG_MAX and not whole:
                 os.lseek(source, size - LOG_MAX, os.SEEK_SET)
             while chunk := os.read(source, _CHUNK):
                 view = memoryview(chunk)

@@ -14,6 +14,7 @@ The file says what its checks are about, then has an entry for each, by the chec
       sources: [A12, "postgresql.org: Error Reporting and Logging"]
       about: instance                             # where it is not what the file says
       hosted: true                                # also where a provider runs the server
+      on_request: true                            # only where a control or its id is asked for
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
+from mngdb.checks import controls
 from mngdb.data import texts
 from mngdb.findings import About, Check, Judgement
 
@@ -82,10 +84,13 @@ def _built(
         if isinstance(remedy, dict):
             ((template, words),) = remedy.items()
             remedy = templates[template] % words
-        sources = tuple(text["sources"])
+        sources = controls.sources(name, text["sources"])
         severity, of = text["severity"], text.get("about", about)
         hosted = bool(text.get("hosted"))
-        yield Check(name, text["title"], severity, judge, expected, remedy, sources, of, hosted)
+        on_request = bool(text.get("on_request"))
+        yield Check(
+            name, text["title"], severity, judge, expected, remedy, sources, of, hosted, on_request
+        )
 
 
 def good(wanted: str | list[str] | dict[str, str]) -> Good:

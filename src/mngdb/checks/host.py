@@ -147,6 +147,11 @@ def _boot(facts: MachineFacts) -> Judgement:
     return judged(bool(facts.boot), facts.boot or nothing)
 
 
+def _clock(facts: MachineFacts) -> Judgement:
+    good = facts.synchronized.value
+    return judged(good, "synchronized" if good else "the kernel's clock is not synchronized")
+
+
 SERVER: tuple[Check[ServerFacts], ...] = checks(
     __file__,
     {
@@ -177,6 +182,8 @@ MACHINE: tuple[Check[MachineFacts], ...] = checks(
         "host.memory-fits": _memory_fits,
         "host.memory-left": _memory_left,
         "host.fork": _fork,
+        "host.clock": _clock,
+        "host.history-files": lambda facts: listed(facts.histories.value, "private, no password"),
     },
 )
 CHECKS = (*SERVER, *MACHINE)

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from msgspec.structs import replace
 
 from mngdb.checks.catalogue import checks
-from mngdb.checks.strength import long_enough, no_placeholder, random_enough
+from mngdb.checks.strength import all_kinds, long_enough, no_placeholder, random_enough
 from mngdb.errors import UnobservableError
 from mngdb.facts.secrets import Git, SecretsFacts
 from mngdb.findings import Check, Judgement, listed, not_applicable
@@ -123,6 +123,7 @@ CHECKS: tuple[Check[SecretsFacts], ...] = checks(
         ),
         "secrets.unused": _unused,
         "secrets.policy": _policy,
+        "secrets.kinds": lambda facts: all_kinds(_values(facts)),
         "secrets.ignored": _in_git(lambda git: listed(git.open, "ignored")),
         "secrets.tracked": _in_git(lambda git: listed(git.tracked, "none")),
         "secrets.committed": _in_git(

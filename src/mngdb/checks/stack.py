@@ -6,12 +6,15 @@ the checklist before a deployment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mngdb.checks.catalogue import checks
 from mngdb.facts.around import Around
 from mngdb.facts.doctor import Diagnosis
 from mngdb.findings import Check, Judgement, judged, listed, not_applicable
+
+#: Days.
+_YEAR = 365
 
 
 def _logins(found: Sequence[Diagnosis]) -> Judgement:
@@ -53,6 +56,40 @@ def _channels(around: Around) -> Judgement:
         return not_applicable("the file has no channels: 'mngdb alerts' shows what fires")
     bad = [f"{name}: {why}" for name, why in around.channels.items() if why]
     return listed(bad, ", ".join(around.channels))
+
+
+def _enabled(source: str) -> Callable[[Around], Judgement]:
+    def judge(around: Around) -> Judgement:
+        if around.rules is None:
+            return not_applicable("the file leaves alerts to Prometheus")
+        off = [rule.split()[1] for rule in around.off if rule.startswith(f"{source} ")]
+        return listed(off, "all are enabled")
+
+    return judge
+
+
+def _told(around: Around) -> Judgement:
+    if around.rules is None:
+        return not_applicable("the file leaves alerts to Prometheus")
+    if not around.told:
+        return judged(False, "the file has no channels")
+    bad = [f"{name}: {why}" for name, why in around.told.items() if why]
+    return listed(bad, ", ".join(around.told))
+
+
+def _ci(around: Around) -> Judgement:
+    found = around.ci.value
+    if found is None:
+        return not_applicable("the project has no file of GitHub Actions or GitLab CI")
+    return listed(found, "every secret is registered")
+
+
+def _kept(around: Around) -> Judgement:
+    if not around.logs_here:
+        return not_applicable("no server writes its log on this machine")
+    if around.logs_kept is None:
+        return judged(False, "one old log of 32 MB is kept")
+    return judged(around.logs_kept >= _YEAR, f"{around.logs_kept:.0f} days")
 
 
 def _store(around: Around) -> Judgement:
@@ -98,6 +135,12 @@ AROUND: tuple[Check[Around], ...] = checks(
         "stack.backup-kit": _kit,
         "stack.costly-servers": _costly,
         "stack.page-roles": _page,
+        "stack.alerts-servers": _enabled("B11"),
+        "stack.alerts-cache": _enabled("B18"),
+        "stack.told": _told,
+        "stack.environment": lambda around: listed(around.environment.value, "valid"),
+        "stack.ci-variables": _ci,
+        "stack.log-retention": _kept,
     },
 )
 #: Judged of each instance, whatever its engine.

@@ -64,3 +64,14 @@ def random_enough(values: Iterable[tuple[str, str]]) -> Judgement:
     """Secrets by name and value."""
     bad = [f"{name} {why}" for name, value in values if (why := guessable(value))]
     return listed(bad, "no repeated or sequential characters")
+
+
+def all_kinds(values: Iterable[tuple[str, str]]) -> Judgement:
+    """Secrets by name and value: upper and lower case, digits, special characters (guide, MongoDB
+    2)."""
+    bad = []
+    for name, value in values:
+        kinds = (str.islower, str.isupper, str.isdigit, lambda one: not one.isalnum())
+        if not all(any(map(kind, value)) for kind in kinds):
+            bad.append(name)
+    return listed(bad, "all have upper and lower case, digits and special characters")

@@ -15,6 +15,7 @@ from mngdb.findings import CONTROLS, SEVERITIES, Finding, Severity
 from mngdb.words import harmless_json, plain
 
 if TYPE_CHECKING:
+    from mngdb.checks.controls.report import Judged
     from mngdb.ops.check import Report
     from mngdb.ops.context import Context
 
@@ -52,7 +53,8 @@ def _complete(_: click.Context, __: click.Parameter, begun: str) -> list[Complet
     "controls",
     multiple=True,
     metavar="NAME",
-    help="Run only checks of this control: a requirement (B13), 'guide: Redis 1', 'guide'.",
+    help="Run only checks of this control: a requirement (B13), 'guide: Redis 1', or a list, which "
+    "is reported item by item: kisa, kisa-cloud, isms-p, cis, 'guide: checklist'.",
 )
 @click.option(
     "--baseline",
@@ -68,6 +70,12 @@ def _complete(_: click.Context, __: click.Parameter, begun: str) -> list[Complet
     type=click.Path(path_type=Path, allow_dash=True),
     help="Write the report to this file ('-': standard output), and print a summary.",
 )
+@click.option(
+    "--language",
+    type=click.Choice(("en", "ko")),
+    default="en",
+    help="Language of the items of a control list. Default: en.",
+)
 @click.option("--fix", is_flag=True, help="First run 'up', to fix what the file controls.")
 @click.option("--list", "list_them", is_flag=True, help="List the checks without running them.")
 @common
@@ -80,6 +88,7 @@ def check(
     everything: bool,
     form: str | None,
     output: Path | None,
+    language: str,
     fix: bool,
     list_them: bool,
 ) -> int:
@@ -103,11 +112,12 @@ def check(
     report = judge(context, only, severity, controls, accepted)
     form = form or ("json" if options.json else "table")
     if form == "table" and output is None:
+        show_items(report.items, language)
         show_table(
             [one for one in report.findings if everything or one.counts in {"fail", "unknown"}]
         )
     else:
-        _give(_document(context, report, form, everything), output)
+        _give(_document(context, report, form, everything, language), output)
     for notice in report.notices:
         tell(notice)
     if form == "table" or output is not None:
@@ -154,7 +164,9 @@ def _fix(context: Context) -> None:
         raise MngdbError(error.message, error.hint)
 
 
-def _document(context: Context, report: Report, form: str, everything: bool) -> Iterator[str]:
+def _document(
+    context: Context, report: Report, form: str, everything: bool, language: str
+) -> Iterator[str]:
     """The report in a format, in pieces: that of a thousand servers is large as JSON."""
     if form == "json":
         import json
@@ -164,10 +176,10 @@ def _document(context: Context, report: Report, form: str, everything: bool) -> 
         yield from iter(lambda: harmless_json("".join(islice(pieces, 4096))), "")
         yield "\n"
         return
-    yield _whole(context, report, form, everything)
+    yield _whole(context, report, form, everything, language)
 
 
-def _whole(context: Context, report: Report, form: str, everything: bool) -> str:
+def _whole(context: Context, report: Report, form: str, everything: bool, language: str) -> str:
     from datetime import UTC, datetime
 
     from mngdb import __version__
@@ -179,9 +191,10 @@ def _whole(context: Context, report: Report, form: str, everything: bool) -> str
     if form == "junit":
         return junit.render(findings, name)
     if form == "html":
-        return html.render(findings, name, f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC")
+        when = f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC"
+        return html.render(findings, name, when, report.items, language)
     shown = [one for one in findings if everything or one.counts in {"fail", "unknown"}]
-    return "\n".join(_lines(shown)) + "\n"
+    return "\n".join([*_items(report.items, language), *_lines(shown)]) + "\n"
 
 
 def _uri(file: Path) -> str:
@@ -238,6 +251,34 @@ def summary(report: Report) -> str:
     words = [f"{count} {_WORDS.get(name, name)}" for name, count in counted.items()]
     accepted = sum(bool(one.accepted) for one in report.findings)
     return ", ".join(words) + (f"; {accepted} of them accepted by the baseline" if accepted else "")
+
+
+def show_items(items: Sequence[Judged], language: str) -> None:
+    """The items of control lists for people."""
+    for line in _items(items, language):
+        say(in_full(line))
+    if items:
+        say()
+
+
+def _items(items: Sequence[Judged], language: str) -> list[str]:
+    if not items:
+        return []
+    rows = [
+        (
+            _WORDS.get(one.verdict, one.verdict),
+            one.item.id,
+            one.item.title[language],
+            one.found(language),
+        )
+        for one in items
+    ]
+    first, *lines = table(("VERDICT", "ITEM", "TITLE", "FOUND"), rows)
+    shown = [first]
+    for one, line in zip(items, lines, strict=True):
+        word = _WORDS.get(one.verdict, one.verdict)
+        shown.append(click.style(word, fg=_COLOURS[one.verdict]) + line[len(word) :])
+    return shown
 
 
 def show_table(findings: Sequence[Finding]) -> None:

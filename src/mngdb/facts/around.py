@@ -28,6 +28,18 @@ class Around(Struct, frozen=True):
     """What the last backup kit lacks, and a remark on it; None: the file asks for no backups."""
     channels: Mapping[str, str]
     """Channel to what keeps it from being told; empty: nothing."""
+    off: tuple[str, ...] = ()
+    """Rules of the guide that the file switches off, with what they come from: `B18 RedisDown`."""
+    told: Mapping[str, str] = {}
+    """Channel to what is missing for a proof that a message arrived; empty: nothing."""
+    environment: Seen[tuple[str, ...]] = Seen(missing="not asked")
+    """What is wrong with apps' environments: `CHECK (APP)`."""
+    ci: Seen[tuple[str, ...] | None] = Seen(missing="not asked")
+    """What is wrong with the variables of CI; None: the project has no CI."""
+    logs_kept: float | None = None
+    """Days that logs are kept; None: one old log."""
+    logs_here: bool = True
+    """Whether logs of servers are files of this machine."""
     costly: Seen[tuple[str, ...]] | None = None
     """Servers at a provider's that cost money and are not in the file; None: there is no
     provider."""

@@ -89,6 +89,10 @@ class MachineFacts(Struct, frozen=True):
     """Instance to the memory that the file gives it."""
     forking: Mapping[str, int]
     """As `asked`, of those that save by forking: Redis."""
+    synchronized: Seen[bool] = Seen(missing="not asked")
+    """Whether the kernel's clock is."""
+    histories: Seen[tuple[str, ...]] = Seen(missing="not asked")
+    """What is wrong with histories of clients, in words."""
     boot: str = ""
     """What starts the stack when the machine boots; empty: nothing."""
     boot_lost: str = ""

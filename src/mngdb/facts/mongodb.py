@@ -123,6 +123,8 @@ class MongodbFacts(Struct, frozen=True):
     logins: Seen[tuple[Login, ...]]
     replica: Seen[ReplicaSet | None]
     """None: it is in no set."""
+    unknown: Seen[tuple[str, ...]]
+    """Databases that the file does not name, without MongoDB's own."""
     profilers: Seen[Mapping[str, int]]
     """Database to the profiler's level; those of the file, or the first of all."""
     slow: Seen[int]

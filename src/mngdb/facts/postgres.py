@@ -142,6 +142,8 @@ class PostgresFacts(Struct, frozen=True):
     overrides: Seen[tuple[Override, ...]]
     server: Seen[Mapping[str, Any]]
     """Single figures, by the names of inspect_queries.SERVER."""
+    sharing: Seen[tuple[str, ...]]
+    """Clients that are in as the administrator and are not mngdb's."""
     activity: Seen[Mapping[str, Any]]
     """Counts of sessions, by the names of inspect_queries.ACTIVITY."""
     hba: Seen[tuple[Rule, ...]]

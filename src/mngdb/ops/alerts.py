@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.notify import Message, Notifier
 from mngdb.alerts.rules import Active, active
 from mngdb.errors import ConnectError, MngdbError, UnobservableError, UnreachableError, UsageError
+from mngdb.ops import told
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample, labelled
@@ -157,6 +159,7 @@ class Alerts:
         context = self._context
         message = replace(message, timezone=context.stack.source.timezone)
         tell(name, channel, context.vault.get(secret_of(name)), message, context.environ)
+        _noted(context, name)
 
 
 def _line(alert: Alert) -> str:
@@ -312,3 +315,22 @@ def test(context: Context, name: str) -> None:
     message = Message(context.stack.name, (alert,), fresh=frozenset({alert.key}))
     message = replace(message, timezone=context.stack.source.timezone)
     send(name, channel, context.vault.get(secret_of(name)), message)
+    _noted(context, name)
+
+
+def _noted(context: Context, name: str) -> None:
+    """A full disk keeps no alert from being told."""
+    with contextlib.suppress(OSError):
+        told.note(context, name)
+
+
+def disabled(context: Context) -> tuple[str, ...]:
+    """Rules that the file switches off, of those that the stack would have: `B18 RedisDown`."""
+    asked = context.stack.source.alerts.rules
+    off = {name for name, rule in asked.items() if not rule.enabled}
+    subjects = {one.engine for one in measured(context)}
+    return tuple(
+        f"{rule.source} {rule.name}"
+        for rule in RULES
+        if rule.name in off and (rule.subject in subjects or rule.subject not in ENGINE_INFO)
+    )

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from mngdb.checks import registry
 from mngdb.checks.backups import PROVED
+from mngdb.checks.controls import lists
+from mngdb.checks.controls.report import Judged, by_item
 from mngdb.checks.stack import EACH, LOGINS, VERIFIED
 from mngdb.dial import stays_here
 from mngdb.engines.protocol import C, Engine, F, S
@@ -37,6 +39,8 @@ class Report(Struct, frozen=True):
     findings: tuple[Finding, ...]
     notices: tuple[str, ...] = ()
     """What a person should know of the baseline: entries that have ended or match nothing."""
+    items: tuple[Judged, ...] = ()
+    """The items of control lists that were asked for."""
 
     def count(self, verdict: Verdict) -> int:
         """How many findings count as this verdict."""
@@ -55,6 +59,7 @@ class Report(Struct, frozen=True):
         verdicts: tuple[Verdict, ...] = ("pass", "fail", "unknown", "not_applicable")
         return {
             "summary": {verdict: self.count(verdict) for verdict in verdicts},
+            **({"items": [one.as_json() for one in self.items]} if self.items else {}),
             "findings": [one.as_json() for one in self.findings],
         }
 
@@ -95,14 +100,17 @@ def check(
     # a check says how grave its failure is at the worst; here it may be less
     counts = SEVERITIES[: SEVERITIES.index(least) + 1]
     findings = [one for one in findings if one.severity in counts]
-    return _with_baseline(findings, accepted, context)
+    report = _with_baseline(findings, accepted, context)
+    return replace(report, items=by_item(report.findings, controls))
 
 
 def listed(
     only: Sequence[str] = (), least: Severity = "low", controls: Sequence[str] = ()
 ) -> list[Check[Any]]:
-    """The checks that there are, chosen as `check` does. Raises UsageError."""
-    return list(filter(_chooser(only, least, controls), registry.every()))
+    """The checks that there are, chosen as `check` does, and those on request. Raises
+    UsageError."""
+    chosen = _chooser(only or ["*"], least, controls)
+    return [one for one in registry.every() if chosen(replace(one, on_request=False))]
 
 
 def _with_baseline(
@@ -156,13 +164,18 @@ def _chooser(
             ids = [one.id for one in checks]
             raise UsageError(f"no check named {pattern!r}{_close(pattern, ids)}", _LIST)
     sources = sorted({source for one in checks for source in one.sources})
+    empty = {f"{one.name}: {item.id}" for one in lists().values() for item in one.items}
     for control in controls:
+        if control in empty:
+            continue  # also an item that no check judges says why
         if not any(_under(source, control) for source in sources):
             text = f"no check covers the control {control!r}{_close(control, sources)}"
             raise UsageError(text, _LIST)
     count = SEVERITIES.index(least)
 
     def wanted(one: Check[Any]) -> bool:
+        if one.on_request and not controls and one.id not in only:
+            return False
         named = not only or any(fnmatchcase(one.id, pattern) for pattern in only)
         asked = not controls or any(_under(s, c) for s in one.sources for c in controls)
         return named and asked and SEVERITIES.index(one.severity) <= count

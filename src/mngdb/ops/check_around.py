@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from mngdb.checks.stack import AROUND
 from mngdb.errors import MngdbError, SecretError, UnobservableError, of_system
 from mngdb.facts.around import Around
 from mngdb.findings import Check, Finding, Judgement, not_applicable, see
-from mngdb.ops import paid
+from mngdb.ops import paid, told
 from mngdb.ops.backup import kit, place
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
@@ -54,7 +54,8 @@ def _elsewhere(context: Context, wanted: Wanted) -> list[Finding]:
 
 
 def _stack(context: Context, checks: Sequence[Check[Around]]) -> list[Finding]:
-    return _judge(checks, lambda: _surroundings(context))
+    asked = {one.id for one in checks}
+    return _judge(checks, lambda: _surroundings(context, asked))
 
 
 def _store(context: Context) -> tuple[str, ...] | None:
@@ -77,8 +78,9 @@ def _costly(context: Context) -> tuple[str, ...]:
         raise UnobservableError(error.message) from None
 
 
-def _surroundings(context: Context) -> Around:
-    """Who measures the servers, who judges the alerts, who is told."""
+def _surroundings(context: Context, checks: Collection[str]) -> Around:
+    """Who measures the servers, who judges the alerts, who is told. What takes long is looked at
+    for those of `checks` alone that judge it."""
     from mngdb.ops import alerts
     from mngdb.ops.agent import AgentUnit
 
@@ -101,9 +103,35 @@ def _surroundings(context: Context) -> Around:
         store=_store(context),
         kit=None if context.stack.backup is None else see(lambda: _kit(context)),
         channels={name: _untold(context, name, wrong) or late for name in asked.channels},
+        off=alerts.disabled(context),
+        told={name: told.missing(context, name) for name in asked.channels},
+        environment=see(lambda: _environment(context), "stack.environment" in checks),
+        ci=see(lambda: _ci(context), "stack.ci-variables" in checks),
+        logs_kept=_days(context),
+        logs_here=any(one.here for one in context.stack.instances.values()),
         costly=see(lambda: _costly(context)) if any(o.hosted for o in context.targets()) else None,
         page_roles=context.stack.page_roles,
     )
+
+
+def _environment(context: Context) -> tuple[str, ...]:
+    from mngdb.ops.env_check import problems
+
+    try:
+        return problems(context)
+    except MngdbError as error:
+        raise UnobservableError(error.message) from None
+
+
+def _ci(context: Context) -> tuple[str, ...] | None:
+    from mngdb.ops.ci_facts import lacking
+
+    return lacking(context)
+
+
+def _days(context: Context) -> float | None:
+    logs = context.stack.source.logs
+    return None if logs is None else logs.keep.total_seconds() / 86_400
 
 
 def _firing(alerts: Sequence[Alert]) -> str:

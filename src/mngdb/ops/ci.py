@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mngdb.errors import UsageError
 from mngdb.ops.context import Context
 from mngdb.ops.env_check import PLACEHOLDER
@@ -18,8 +20,13 @@ def render(context: Context, kind: str, app: str | None) -> str:
         raise UsageError("which app? The file does not have exactly one", hint)
     name = app or apps[0]
     found = variables(context, name, Secret(PLACEHOLDER))
-    secret = [one for one, value in found.items() if PLACEHOLDER in value]
+    secret = secrets_of(found)
     return (_github if kind == "github" else _gitlab)(name, secret, found)
+
+
+def secrets_of(found: Mapping[str, str]) -> list[str]:
+    """The names of those variables that hold a secret."""
+    return [name for name, value in found.items() if PLACEHOLDER in value]
 
 
 def _logins(found: dict[str, str]) -> list[str]:

@@ -37,9 +37,18 @@ def env_check(context: Context, file: Path | None, apps: Sequence[str]) -> Repor
     needed = _needed(context, apps or _whose(context, given))
     if found is None:
         given = {name: value for name, value in given.items() if _ours(name, needed)}
+    return _judged(context, given, _file(file, found) if file and found else None, needed)
+
+
+def _judged(
+    context: Context,
+    given: Mapping[str, Secret],
+    file: EnvFile | None,
+    needed: Mapping[str, Mapping[str, Secret]],
+) -> Report:
     facts = EnvFacts(
         variables=given,
-        file=_file(file, found) if file and found else None,
+        file=file,
         needed=needed,
         kept=_kept(context, needed),
         encrypted=any(one.tls for app in needed for one in context.app(app)),
@@ -47,6 +56,31 @@ def env_check(context: Context, file: Path | None, apps: Sequence[str]) -> Repor
     )
     whose = ", ".join(needed)
     return Report(tuple(check.finding(facts, whose) for check in registry.of("env")))
+
+
+def problems(context: Context) -> tuple[str, ...]:
+    """What is wrong with the .env beside the stack's file or, without one, with what `mngdb env`
+    prints for each app: `CHECK of APP (EVIDENCE)`. Raises UsageError."""
+    apps = list(context.stack.apps)
+    if not apps:
+        return ()
+    file = default_file(context)
+    if file is not None:
+        reports = [env_check(context, file, ())]
+    else:
+        every = (_needed(context, [app]) for app in apps)
+        reports = [_judged(context, _as_given(needed), None, needed) for needed in every]
+    findings = (one for report in reports for one in report.findings)
+    return tuple(
+        f"{one.id} of {one.instance} ({one.evidence})"
+        for one in findings
+        if one.verdict in {"fail", "unknown"}
+    )
+
+
+def _as_given(needed: Mapping[str, Mapping[str, Secret]]) -> dict[str, Secret]:
+    """Variables as apps get them."""
+    return {name: value for names in needed.values() for name, value in names.items()}
 
 
 def env_example(context: Context, path: Path | None, apps: Sequence[str], force: bool) -> str:

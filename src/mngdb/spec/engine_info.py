@@ -133,6 +133,8 @@ class EngineInfo(Struct, frozen=True):
     """What stands before a login's name where a plan names one: `role `."""
     one_password: bool = False
     """Whether a login has one password at a time: apps have a second login by turns (APP.2)."""
+    histories: tuple[str, ...] = ()
+    """Files below a home in which its clients keep what people typed."""
     anonymous: bool = False
     """Whether the URL of a server that somebody else runs means, without a user, that it asks for
     no login; else it means the usual administrator."""
@@ -176,6 +178,7 @@ def _takes(setting: str) -> Question:
 
 POSTGRES = EngineInfo(
     name="postgres",
+    histories=(".psql_history",),
     title="PostgreSQL",
     one_password=True,
     port=5432,
@@ -287,6 +290,10 @@ REDIS = EngineInfo(
     memory=0.70,  # the guide's
     adapts=True,
     forks=True,
+    histories=(
+        *(".rediscli_history", ".valkeycli_history", ".iredis_history"),
+        ".config/iredis/history",
+    ),
     example=(
         "redis:\n  version: 8\n  # eviction: noeviction     # for queues: never evict a key\n"
     ),
@@ -341,6 +348,7 @@ MONGODB = EngineInfo(
     memory=0.25,
     own_secrets=("keyfile",),
     anonymous=True,
+    histories=(".dbshell", ".mongodb/mongosh/mongosh_repl_history"),
     elsewhere="atlas",
     huge_pages=8,  # the manual's "TCMalloc performance": from 8 on it wants them
     example=(

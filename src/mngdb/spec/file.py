@@ -25,7 +25,7 @@ from mngdb.spec.engine_models import MODELS
 from mngdb.spec.jwt import Jwt
 from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.target import Target
-from mngdb.spec.units import Duration, Rate, format_duration
+from mngdb.spec.units import Duration, Rate, Size, format_duration, parse_size
 from mngdb.spec.vault import Vault
 from mngdb.spec.web import RedisInsight, Sso
 
@@ -228,6 +228,29 @@ class Rotation(Model):
         return self
 
 
+class Logs(Model):
+    """How long the logs of servers that run as processes of this machine are kept. The agent sets a
+    log aside at 32 MB, and compresses it if the file has this key."""
+
+    keep: Duration
+    """How long old logs are kept: `365d`."""
+    size: Size = parse_size("10gb")
+    """What the old logs of one server may take, compressed; the oldest are removed first."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"keep": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _at_least(self) -> Logs:
+        if self.keep < timedelta(days=1):
+            raise located("logs are kept for 1d at least", "keep")
+        if self.size < 64 << 20:
+            raise located("old logs need at least 64mb", "size")
+        return self
+
+
 AppName = Annotated[str, AfterValidator(check_app)]
 
 
@@ -293,6 +316,9 @@ class StackFile(EngineKeys):
     rotate: Rotation | None = None
     """When passwords are rotated by themselves: `90d`, or `{every: 90d, grace: 15m}`
     (docs/secrets.md). Default: only by `mngdb rotate`."""
+    logs: Logs | None = None
+    """How long servers' logs are kept: `365d`, or `{keep: 365d, size: 10gb}`. Default: one old log
+    of each, of 32 MB."""
     sso: Sso | None = None
     """Single sign-on for web pages: a Keycloak realm."""
     redisinsight: RedisInsight | None = None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape as _escape
 from pathlib import Path
 
+from mngdb.checks.controls.report import Judged
 from mngdb.findings import CONTROLS, SEVERITIES, Finding, Verdict
 from mngdb.words import plain
 
@@ -24,8 +25,15 @@ def escape(text: str) -> str:
     return _escape(plain(text))
 
 
-def render(findings: Sequence[Finding], stack: str, when: str) -> str:
-    """The page. `when` is the time of the look, as people write it."""
+def render(
+    findings: Sequence[Finding],
+    stack: str,
+    when: str,
+    items: Sequence[Judged] = (),
+    language: str = "en",
+) -> str:
+    """The page. `when` is the time of the look, as people write it; `items` are those of control
+    lists."""
     counts = {verdict: sum(one.counts == verdict for one in findings) for verdict in _ORDER}
     bad = sorted(
         (one for one in findings if one.counts in {"fail", "unknown"}),
@@ -42,6 +50,8 @@ def render(findings: Sequence[Finding], stack: str, when: str) -> str:
         f"{escape(when)}</p>",
         f'<ul class="cards">{cards}</ul>',
     ]
+    if items:
+        body += ["<h2>Item by item</h2>", _items(items, language)]
     if bad:
         body += ["<h2>What to do, the worst first</h2>", *map(_card, bad)]
     body += [
@@ -83,6 +93,18 @@ def _card(one: Finding) -> str:
         f"{one.severity}</span> · {escape(one.where)}: {escape(one.title)} "
         f'<code class="dim">{escape(one.id)}</code></h3><dl>{listed}</dl></article>'
     )
+
+
+def _items(items: Sequence[Judged], language: str) -> str:
+    other = "ko" if language == "en" else "en"
+    rows = "".join(
+        f'<tr><td class="verdict {one.verdict}">{_WORDS[one.verdict]}</td>'
+        f"<td>{escape(one.item.id)}</td><td>{escape(one.item.title[language])}"
+        f"<br><span class='dim'>{escape(one.item.title[other])}</span></td>"
+        f"<td>{escape(one.found(language))}</td></tr>"
+        for one in items
+    )
+    return f"<table><tr><th></th><th>Item</th><th>Title</th><th>Found</th></tr>{rows}</table>"
 
 
 def _table(findings: Sequence[Finding]) -> str:

@@ -188,6 +188,9 @@ CHECKS: tuple[Check[MongodbFacts], ...] = checks(
         "mongodb.app-useful": _useful,
         "mongodb.app-readonly": _readers_only_read,
         "mongodb.logins-known": _all_known,
+        "mongodb.databases-known": lambda facts: listed(
+            facts.unknown.value, "every database is in the file"
+        ),
         "mongodb.scram-sha-1": _modern,
         "mongodb.scram-rounds": _stretched,
         "mongodb.password-known": _not_guessed,

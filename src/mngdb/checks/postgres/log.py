@@ -38,6 +38,12 @@ def _errors(facts: PostgresFacts) -> Judgement:
     return judged(good, f"log_min_messages {least}, log_min_error_statement {statement}")
 
 
+def _statements(facts: PostgresFacts) -> Judgement:
+    found, loaded = text(facts, "log_statement"), text(facts, "shared_preload_libraries")
+    good = found in {"ddl", "mod", "all"} or "pgaudit" in loaded
+    return judged(good, f"log_statement {found}" + (", pgaudit" if "pgaudit" in loaded else ""))
+
+
 def _zone(facts: PostgresFacts) -> Judgement:
     found = text(facts, "log_timezone")
     return judged(found in _UTC | {facts.wanted.get("log_timezone")}, f"log_timezone {found}")
@@ -79,6 +85,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.log-prefix": _prefix,
         "postgres.log-errors": _errors,
         "postgres.log-timezone": _zone,
+        "postgres.log-statement": _statements,
         "postgres.log-debug": _debug,
         "postgres.log-mode": _file_mode,
         "postgres.statements": _statistics,

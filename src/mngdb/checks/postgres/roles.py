@@ -178,6 +178,9 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
         "postgres.role-server": _server,
         "postgres.logins-known": _known,
         "postgres.app-members": _members,
+        "postgres.admin-sessions": lambda facts: listed(
+            facts.sharing.value, f"only mngdb is connected as {facts.admin}"
+        ),
         "postgres.app-databases": _databases,
         "postgres.password-set": _with_password,
         "postgres.password-hash": _every_login(

@@ -58,6 +58,7 @@ def _inspect(questions: Questions, asked: DesiredInstance, health: bool) -> Mong
         warnings=see(lambda: tuple(_warnings(ask("getLog", "startupWarnings"))), not health),
         locked=see(lambda: bool(ask("currentOp", **own).get("fsyncLock"))),
         logins=see(lambda: inspect_logins.logins(questions, admin, secrets), not health),
+        unknown=see(lambda: inspect_data.unknown(questions, asked), not health),
         replica=see(lambda: inspect_data.replica(questions, hello)),
         profilers=see(lambda: look.profilers(ask, databases.value[0])),
         slow=see(lambda: look.slow(ask), not health),

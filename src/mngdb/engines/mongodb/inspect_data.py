@@ -86,6 +86,12 @@ def databases(questions: Questions, asked: DesiredInstance) -> tuple[list[str], 
     return found[:_DATABASES], len(found[_DATABASES:])
 
 
+def unknown(questions: Questions, asked: DesiredInstance) -> tuple[str, ...]:
+    """Databases that the file does not name."""
+    named = set(of_file(asked))
+    return tuple(name for name in every(questions.ask) if name not in named)
+
+
 def collections(
     questions: Questions, asked: DesiredInstance, among: Sequence[str], beside: int
 ) -> Collections:

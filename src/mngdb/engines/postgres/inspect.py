@@ -87,6 +87,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresF
         drift=see(lambda: _drift(found["settings"], wanted)),
         overrides=_of(found["overrides"], _override),
         server=server,
+        sharing=_of(found["shared login"], lambda row: str(row["one"])),
         activity=see(lambda: _activity(server, found["activity"])),
         hba=_of(found["hba"], _rule),
         maps=_of(found["maps"], lambda row: str(row["name"])),

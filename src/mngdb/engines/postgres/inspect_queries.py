@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mngdb.engines.postgres import inspect_rights
+from mngdb.engines.postgres.client import NAME
 from mngdb.engines.postgres.look import SETTINGS, SPECIAL
 
 #: Groups that reach files, programs, everybody's rows, statements or sessions.
@@ -41,6 +42,14 @@ _ACTIVITY = """
               SELECT max(greatest(age(xmin), age(catalog_xmin))) FROM pg_replication_slots UNION ALL
               SELECT max(age(transaction)) FROM pg_prepared_xacts) h (age)) AS horizon
     FROM pg_stat_activity WHERE backend_type = 'client backend'
+"""
+#: Who else is in as our login: a person, or a program that has its password.
+_SHARED = f"""
+    SELECT DISTINCT concat_ws(' from ', coalesce(nullif(application_name, ''), 'a client'),
+                              coalesce(host(client_addr), 'this host')) AS one
+    FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND usename = current_user
+          AND application_name <> '{NAME}' ORDER BY 1 LIMIT 100
 """
 _OVERRIDES = """
     SELECT coalesce(d.datname, '') AS database, coalesce(r.rolname, '') AS role, one AS setting
@@ -184,6 +193,7 @@ def queries(version: int) -> dict[str, str]:
         "second guard": "SET statement_timeout = '5s'",
         "server": _SERVER,
         "activity": _ACTIVITY,
+        "shared login": _SHARED,
         "overrides": _OVERRIDES,
         "hba": _filled(_HBA, hba),
         "maps": _MAPS if version >= 150000 else "SELECT '' AS name WHERE false",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import pwd
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mngdb.errors import UnobservableError
@@ -22,6 +25,14 @@ from mngdb.targets.process.processes import children
 _PROC = Path("/proc")
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _NO_LIMIT = 1 << 62
+#: STA_UNSYNC of adjtimex(2).
+_UNSYNCHRONIZED = 0x40
+#: Lines that show a password.
+_SHOWS = re.compile(
+    r"\bpassword\s+(?:e?'[^']|\$)|^\s*auth\s+\S|requirepass\s+[^\s\"]|\bpwd\s*:\s*['\"]"
+    r"|\bacl\s+setuser\b.*\s>\S|\w+://[^\s/:@]*:[^\s@]+@",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def server(host: LocalRunner, instance: Instance) -> ServerFacts:
@@ -165,6 +176,54 @@ def open_to_others(folders: list[Path], files: list[Path]) -> Iterator[str]:
             yield f"{path} ({stat.S_IMODE(mode):o})"
 
 
+class _Timex(ctypes.Structure):
+    """struct timex, of which `status` counts here; the rest is room for what the kernel writes."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        *((name, ctypes.c_long) for name in ("offset", "freq", "maxerror", "esterror")),
+        ("status", ctypes.c_int),
+        ("room", ctypes.c_byte * 256),
+    )
+
+
+def synchronized() -> bool:
+    """Whether the kernel's clock is (adjtimex(2))."""
+    found = _Timex()
+    try:
+        told = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(found))
+    except (OSError, AttributeError) as error:
+        raise UnobservableError(f"adjtimex is not available: {error}") from None
+    if told < 0:
+        raise UnobservableError(f"adjtimex: {os.strerror(ctypes.get_errno())}")
+    return not found.status & _UNSYNCHRONIZED
+
+
+def histories(homes: Iterable[Path]) -> Iterator[str]:
+    """Histories of clients that others may read, or that show a password."""
+    names = {name for one in ENGINE_INFO.values() for name in one.histories}
+    for path in sorted({home / name for home in homes for name in names}):
+        try:
+            mode, text = path.stat().st_mode, path.read_text(errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise UnobservableError(f"{path}: {error.strerror}") from None
+        if mode & 0o077:
+            yield f"{path} ({stat.S_IMODE(mode):o})"
+        if _SHOWS.search(text):
+            yield f"a password in {path}"
+
+
+def _homes(stack: Stack) -> list[Path]:
+    """Of this account, and of those that are called as the stack's servers are."""
+    found = [Path.home()]
+    for one in stack.instances.values():
+        with contextlib.suppress(KeyError):
+            found.append(Path(pwd.getpwnam(f"mngdb-{one.engine}").pw_dir))
+    return found
+
+
 def machine_facts(stack: Stack, proc: Path = _PROC) -> MachineFacts:
     """The machine, and what the stack asks of it."""
     text = (proc / "meminfo").read_text()
@@ -185,6 +244,8 @@ def machine_facts(stack: Stack, proc: Path = _PROC) -> MachineFacts:
             for name, size in asked.items()
             if ENGINE_INFO[stack.instances[name].engine].forks
         },
+        synchronized=see(synchronized),
+        histories=see(lambda: tuple(histories(_homes(stack)))),
         boot=boot.comes_back(stack) if boot.needed(stack) else "Docker starts its containers again",
         boot_lost=boot.lost(stack),
         boots=boot.can(),

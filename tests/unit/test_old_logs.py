@@ -1,0 +1,60 @@
+"""Logs that are set aside are kept as long as the file asks, and no more of them than fits."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+from mngdb.agent import old_logs
+from mngdb.agent.watch import LOG_MAX, set_aside
+from mngdb.spec.file import Logs
+from tests.unit.spec import refused, stack
+
+DAY = 86_400.0
+NOW = 1_700_000_000.0
+
+
+def put(folder: Path, age: float, size: int) -> Path:
+    path = folder / f"mng-pg.log.{int(NOW - age)}Z.gz"
+    path.write_bytes(b"x" * size)
+    os.utime(path, (NOW - age, NOW - age))
+    return path
+
+
+def test_what_was_set_aside_is_compressed_and_private(tmp_path: Path) -> None:
+    log = tmp_path / "mng-pg.log"
+    log.write_bytes(b"connection\n" * 1000)
+    set_aside(log)
+    old_logs.keep(log, Logs.model_validate("365d"), NOW)
+    (old,) = tmp_path.glob("*.gz")
+    assert gzip.decompress(old.read_bytes()) == b"connection\n" * 1000
+    assert old.stat().st_mode & 0o777 == 0o600
+    assert log.read_bytes() == b""
+    assert not (tmp_path / "mng-pg.log.1").exists()
+
+
+def test_a_flood_is_kept_whole_where_logs_are_kept(tmp_path: Path) -> None:
+    log = tmp_path / "mng-pg.log"
+    with log.open("wb") as file:
+        file.truncate(2 * LOG_MAX + 1)
+    set_aside(log, whole=True)
+    assert (tmp_path / "mng-pg.log.1").stat().st_size == 2 * LOG_MAX + 1
+
+
+def test_the_old_and_the_many_go(tmp_path: Path) -> None:
+    log = tmp_path / "mng-pg.log"
+    new, middle, old = (put(tmp_path, days * DAY, 1 << 20) for days in (1, 20, 400))
+    other = tmp_path / "mng-redis.log.1.gz"
+    other.write_bytes(b"x")
+    old_logs.keep(log, Logs.model_validate("365d"), NOW)
+    assert (new.exists(), middle.exists(), old.exists()) == (True, True, False)
+    small = Logs.model_construct(keep=Logs.model_validate("365d").keep, size=1 << 20)
+    old_logs.keep(log, small, NOW)
+    assert (new.exists(), middle.exists(), other.exists()) == (True, False, True)
+
+
+def test_the_file_says_how_long() -> None:
+    assert stack("redis:\nlogs: 365d").source.logs == Logs.model_validate({"keep": "365d"})
+    assert "1d at least" in refused("redis:\nlogs: 1h")
+    assert "at least 64mb" in refused("redis:\nlogs: {keep: 30d, size: 1mb}")
