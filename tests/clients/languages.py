@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 _NODE, _JAVA, _GO, _RUBY = (HERE / name for name in ("node", "java", "go", "ruby"))
 _NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 _MVN = ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
-_GEMS = ("ruby", "ruby-sidekiq")
+_GEMS = ("ruby", "ruby-sidekiq", "ruby-redis-namespace")
 
 
 def node(script: str, env: Mapping[str, str], *arguments: str) -> str:
@@ -32,8 +32,9 @@ def node(script: str, env: Mapping[str, str], *arguments: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "node_modules").symlink_to(node_modules())
-        source = str(shutil.copy(_NODE / f"{script}.mjs", work))
-        return run(str(npm.node()), source, *arguments, env=env, folder=work)
+        for source in _NODE.glob("*.mjs"):
+            shutil.copy(source, work)
+        return run(str(npm.node()), f"{script}.mjs", *arguments, env=env, folder=work)
 
 
 def java(source: str, env: Mapping[str, str], *arguments: str) -> str:
@@ -100,7 +101,7 @@ def go_program(name: str) -> Path:
 
 def gems() -> str:
     """Ruby, with Debian's Sidekiq; installed when it is missing, by root."""
-    if not Path("/usr/share/doc/ruby-sidekiq").exists():
+    if not Path("/usr/share/doc/ruby-redis-namespace").exists():
         with alone("ruby"):
             flags = ("-qq", "install", "-y", "--no-install-recommends")
             env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -1,16 +1,11 @@
 // The plain drivers: strings, pipelines, transactions, scripts, pub/sub, streams, blocking reads.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import Redis from 'ioredis'
 import { createClient } from 'redis'
-
-const { REDIS_HOST: host, REDIS_USER: username, REDIS_PASSWORD: password } = process.env
-const { REDIS_PORT, REDIS_KEY_PREFIX: PREFIX, REDIS_CA } = process.env
-const port = Number(REDIS_PORT)
-const ca = REDIS_CA && readFileSync(REDIS_CA)
+import { PREFIX, nodeRedisOptions, redisOptions } from './settings.mjs'
 
 async function ioredis() {
-  const options = { host, port, username, password, keyPrefix: PREFIX, tls: ca && { ca } }
+  const options = { ...redisOptions, keyPrefix: PREFIX }
   const client = new Redis(options)
   const listener = new Redis(options)
   assert.equal(await client.set('a', '1'), 'OK')
@@ -33,8 +28,7 @@ async function ioredis() {
 }
 
 async function nodeRedis() {
-  const socket = ca ? { host, port, tls: true, ca } : { host, port }
-  const client = createClient({ socket, username, password })
+  const client = createClient(nodeRedisOptions)
   client.on('error', () => {})
   await client.connect()
   const listener = client.duplicate()

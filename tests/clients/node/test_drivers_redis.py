@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.clients.apps import nothing_refused
 from tests.clients.languages import node, node_version
 from tests.clients.record import record
-from tests.clients.refusals import nothing_refused
 from tests.conftest import Cli
 from tests.debian import redis_folder
 

@@ -1,0 +1,69 @@
+"""Node's queues, sessions, rate limiters and socket.io."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from tests.clients.apps import side_by_side
+from tests.clients.languages import node, node_version
+from tests.clients.record import record
+from tests.conftest import Cli
+from tests.live.clients import brought_up
+
+pytestmark = pytest.mark.live
+
+FILE = """
+redis: {port: PORT1}
+instances:
+  own: {engine: redis, port: PORT2}
+apps:
+  bull1: {redis: {keys: "bull1:*", for: bullmq}}
+  bull2: {redis: {keys: "bull2:*", for: bullmq}}
+  alone: {own: {keys: "alone:*", for: bullmq}}
+  bee1: {redis: {keys: "bee1:*", for: bee-queue}}
+  bee2: {redis: {keys: "bee2:*", for: bee-queue}}
+  live1: {redis: {keys: "live1:*", for: socket.io}}
+  live2: {redis: {keys: "live2:*", for: socket.io}}
+  web1: {redis: {keys: "web1:*", for: [connect-redis, express-rate-limit]}}
+  web2: {redis: {keys: "web2:*", for: [connect-redis, express-rate-limit]}}
+"""
+stack = brought_up(FILE)
+
+
+def test_bullmq(stack: Cli) -> None:
+    side_by_side(stack, "bull1", "bull2", run=partial(node, "bullmq"))
+    did = "Queue, Worker, QueueEvents, FlowProducer, job schedulers, limiter, obliterate"
+    record("BullMQ", node_version("bullmq"), "redis", did)
+
+
+def test_bullmq_counts_its_workers_on_an_instance_of_its_own(stack: Cli) -> None:
+    def run(env: dict[str, str]) -> None:
+        node("bullmq", env | {"COUNT_WORKERS": "1"})
+
+    side_by_side(stack, "alone", run=run, instance="own")
+    result = "works on an instance of its own"
+    record("BullMQ", node_version("bullmq"), "redis", "getWorkers()", result)
+
+
+def test_bee_queue(stack: Cli) -> None:
+    side_by_side(stack, "bee1", "bee2", run=partial(node, "bee_queue"))
+    did = "jobs, retries, delayed jobs, progress and results by pub/sub, destroy"
+    record("Bee-Queue", node_version("bee-queue"), "redis", did)
+
+
+def test_socket_io(stack: Cli) -> None:
+    side_by_side(stack, "live1", "live2", run=partial(node, "socket_io"))
+    did = "two nodes: broadcast, rooms, fetchSockets, serverSideEmit; over ioredis and node-redis"
+    version = node_version("@socket.io/redis-adapter")
+    record("socket.io redis-adapter", version, "redis", did)
+
+
+def test_sessions_and_rate_limiters(stack: Cli) -> None:
+    side_by_side(stack, "web1", "web2", run=partial(node, "express"))
+    record("connect-redis", node_version("connect-redis"), "redis", "sessions, all(), clear()")
+    did = "limits, resetKey()"
+    record("rate-limit-redis (express-rate-limit)", node_version("rate-limit-redis"), "redis", did)
+    version = node_version("rate-limiter-flexible")
+    record("rate-limiter-flexible", version, "redis", "consume, block, reward, delete")
