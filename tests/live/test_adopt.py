@@ -147,6 +147,9 @@ def test_a_team_is_described_and_a_fourth_app_is_added(teams: Teams, cli: Cli) -
     for name in ("postgres_shop", "redis_shop"):
         set_secret(cli, name, SECRET)
     assert problems(cli, "shop") == {"postgres": None, "redis": None}
+    refused = cli.run("rotate", "shop")
+    assert refused.returncode == 2
+    assert "mngdb up --allow 'role shop'" in refused.stderr
     assert [one["object"] for one in cli.json("plan")["steps"]] == ["settings of shop"]
 
     cli.write(text)  # the fourth leaves: nothing is revoked
@@ -262,12 +265,19 @@ def test_a_password_comes_from_standard_input_or_the_environment_never_from_argv
 
 def test_faults_are_one_sentence_and_write_nothing(teams: Teams, cli: Cli) -> None:
     at = {name: one.url for name, one in teams.items()}
-    port = re.findall(r":(\d+)", at["redis"])[0]
     cases = {
         f"redis://admin@127.0.0.1:{free_port()}": (3, "127.0.0.1"),
         at["redis"].replace("redis:", "rediss:"): (3, "TLS"),
-        f"postgresql://postgres@127.0.0.1:{port}/postgres": (3, port),
-        f"mongodb://admin@127.0.0.1:{port}/": (3, port),
+        **{
+            re.sub(r"(?<=\d)/.*", "", at[name]).replace(f"{scheme}:", "redis:"): (
+                3,
+                f"is a {title}",
+            )
+            for name, scheme, title in (
+                ("postgres", "postgresql", "PostgreSQL server, not Redis"),
+                ("mongodb", "mongodb", "MongoDB server, not Redis"),
+            )
+        },
         "mysql://root@127.0.0.1": (2, "is not a URL"),
         "redis://admin@127.0.0.1:99999": (2, "url"),
         "nothere.sql": (2, "cannot be read"),

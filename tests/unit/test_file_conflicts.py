@@ -45,6 +45,10 @@ SECRET = "geheim-4711"
             "2:27: redis.bind: redis listens beyond loopback",
         ),
         (
+            "redis: {adopt: true}",
+            "1:9: redis.adopt: 'adopt' is for external servers",
+        ),
+        (
             "redis: {target: {external: {url: 'redis://h'}}, port: 1}",
             "1:55: redis.port: the port of an external server is in its url",
         ),

@@ -85,8 +85,11 @@ def _offered(options: Options, done: work.Written, *, keep: bool) -> bool:
     count = many(len(done.passwords), "password")
     asks = not keep and not options.json and sys.stdin.isatty()
     if keep or (asks and click.confirm(f"store {count} of the script in the vault?", err=True)):
-        work.keep_passwords(done.path, done.passwords, os.environ)
-        tell(f"note: {count} of the script stored in the vault, none in {done.path}")
+        refused = work.keep_passwords(done.path, done.passwords, os.environ)
+        stored = many(len(done.passwords) - len(refused), "password")
+        tell(f"note: {stored} of the script stored in the vault, none in {done.path}")
+        for error in refused.values():
+            tell(f"note: not stored, 'mngdb up' makes a new one: {error.message}")
         return True
     tell(f"note: {count} of the script not copied: 'mngdb up' makes new ones")
     tell(f"  hint: to keep one: mngdb secret set {sorted(done.passwords)[0]}")

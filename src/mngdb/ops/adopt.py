@@ -11,15 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb.engines.protocol import AnyEngine
-from mngdb.errors import ConnectError, MngdbError, UsageError, of_system
+from mngdb.errors import ConnectError, MngdbError, SecretError, SpecError, UsageError, of_system
 from mngdb.facts.found import FoundServer
-from mngdb.model import DesiredInstance
+from mngdb.model import Access, DesiredInstance
 from mngdb.ops import registry
 from mngdb.ops.adopt_text import Part, written
 from mngdb.ops.context import Context
 from mngdb.ops.init import create
 from mngdb.ops.secrets import put
-from mngdb.secret import Secret
+from mngdb.secret import Secret, generate
 from mngdb.spec import source
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.load import build, load
@@ -34,10 +34,15 @@ _URL = re.compile(r"([a-z+]+)://(?:([^@/?#]*)@)?([^@]+)", re.DOTALL)
 _PATIENCE = 5.0
 _HINTS = {
     "auth": "check the user in the URL, and the password",
+    "hba": "ask the server's operator to let this login in from here",
+    "database": "name a database in the URL that there is",
     "tls": "compare the TLS options in the URL with the server's",
     "down": "check the address, and whether the server runs",
-    "other": "check which server listens there",
 }
+#: Where the login itself was answered, the server is the one that is meant.
+_ANSWERED = frozenset({"auth", "hba", "database"})
+#: Seconds for the question whose server it is.
+_PROBE = 1.5
 
 
 class Source(Struct, frozen=True):
@@ -153,11 +158,19 @@ def refuse_existing(path: Path) -> None:
         raise UsageError(f"{path} exists already", "name another with -f")
 
 
-def keep_passwords(path: Path, passwords: Mapping[str, Secret], environ: Mapping[str, str]) -> None:
-    """Put the passwords of apps into the vault of the stack that was written."""
+def keep_passwords(
+    path: Path, passwords: Mapping[str, Secret], environ: Mapping[str, str]
+) -> dict[str, MngdbError]:
+    """Put the passwords of apps into the vault of the stack that was written. Returns by name why
+    one was not: the others are kept."""
     context = Context.open(load([path], environ, None), environ)
+    refused: dict[str, MngdbError] = {}
     for name, secret in passwords.items():
-        put(context, name, secret.reveal())
+        try:
+            put(context, name, secret.reveal())
+        except SecretError as error:
+            refused[name] = error
+    return refused
 
 
 def _keep(path: Path, servers: Sequence[Source], environ: Mapping[str, str]) -> None:
@@ -171,16 +184,41 @@ def _seen(stack: str, one: Source) -> FoundServer:
     """What is on a server. Raises ConnectError, UnobservableError."""
     part = Part(one.name, one.url, FoundServer())
     text = written(stack, [part], "").text
-    instance = build(source.parse(text, one.name, {}), (Path(one.name),)).instances[one.name]
+    try:
+        instance = build(source.parse(text, one.name, {}), (Path(one.name),)).instances[one.name]
+    except SpecError as error:
+        why = error.message.partition(": ")[2].splitlines()[0]
+        raise UsageError(f"{one.url!r} cannot be used: {why}", error.hint) from None
     secrets = {"admin": one.password} if one.password else {}
     engine = one.engine
     access = engine.external(DesiredInstance(stack, instance, secrets), one.url)
     try:
         with engine.connect(access, _PATIENCE) as session:
-            return engine.found(session)
+            found = engine.found(session)
     except ConnectError as error:
-        hint = _HINTS.get(error.kind, error.hint or _HINTS["other"])
+        other = "" if error.kind in _ANSWERED else _other(access, engine)
+        if other:
+            text = f"{_host(one.url)} is a {other} server, not {engine.info.title}"
+            raise ConnectError(text, "correct the URL") from None
+        hint = _HINTS.get(error.kind, error.hint)
         raise ConnectError(error.message, hint, error.kind) from None
+    stake = engine.unverified(access)
+    return replace(found, notes=(*found.notes, f"mend: {stake}")) if stake else found
+
+
+def _other(at: Access, engine: AnyEngine) -> str:
+    """Which engine's server answers there instead: one that refuses the login of a stranger."""
+    stranger = Access("", at.host, at.port, "mngdb-probe", generate(), options={})
+    for other in registry.every():
+        if other.info.name == engine.info.name:
+            continue
+        try:
+            with other.connect(replace(stranger, engine=other.info.name), _PROBE):
+                return other.info.title
+        except MngdbError as error:
+            if isinstance(error, ConnectError) and error.kind in _ANSWERED:
+                return other.info.title
+    return ""
 
 
 def _script(path: Path) -> tuple[str, FoundServer]:

@@ -118,10 +118,11 @@ def _instance(part: Part, indent: str) -> Iterator[str]:
         yield f"{indent}target: {{external: {{url: {flow(part.url)}}}}}"
     for key, value in part.found.keys.items():
         yield from _key(key, value, indent)
-    if not part.url and not part.found.keys:
-        yield f"{indent}# the server is made by 'mngdb up'"
+    if part.script:
+        yield f"{indent}# made by 'mngdb up', with what {plain(part.script)} asks for"
     if part.found.notes:
-        yield f"{indent}# not in this file, and left as it is:"
+        told = "not taken from it" if part.script else "not in this file, and left as it is"
+        yield f"{indent}# {told}:"
     for note in part.found.notes:
         yield from _comment(note, indent, "- ")
 

@@ -296,14 +296,16 @@ class Context(Struct, frozen=True, dict=True):
         """The instance as it is asked to be. With `invent`, missing secrets are random ones that
         are kept nowhere: enough to plan with. Without `find`, the server's program is not looked
         for: enough to log in with. Raises SecretError, UsageError."""
-        going = self._rotations()
+        going, unknown = self._rotations(), self.unknown(instance)
+        known = [login for login in self.logins(instance) if login not in unknown]
+        made = {app: generate() for app in unknown}
         return DesiredInstance(
             stack=self.stack.name,
             instance=instance,
-            secrets=self._secrets(instance, self.logins(instance), going, invent),
+            secrets=self._secrets(instance, known, going, invent) | made,
             site=self.target(instance).site(instance, find=find),
             also=valid.beside(self.vault, instance, going),
-            unknown=self.unknown(instance),
+            unknown=unknown,
             known=frozenset(self.applied().get(instance.name, ())),
             allow=allow | {ENGINE_INFO[instance.engine].login + name for name in allow - {"*"}},
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from mngdb.errors import MngdbError
+from mngdb.errors import MngdbError, UsageError
 from mngdb.model import DesiredInstance
 from mngdb.ops.context import Context, secret_name
+from mngdb.ops.rotate.work import Login
+from mngdb.spec.engine_info import ENGINE_INFO
 
 
 def kept(context: Context, asked: Mapping[str, DesiredInstance]) -> frozenset[str]:
@@ -17,9 +19,39 @@ def kept(context: Context, asked: Mapping[str, DesiredInstance]) -> frozenset[st
         if not one.unknown:
             continue
         try:
-            context.need_admin(one.instance)
-            there = context.target(one.instance).converger(one, lambda _: None).kept()
+            there = _of_others(context, one)
         except MngdbError:
             there = one.unknown
         found |= {secret_name(one.instance, app) for app in there & one.unknown}
     return frozenset(found)
+
+
+def ours(context: Context, logins: Iterable[Login]) -> list[Login]:
+    """Those whose passwords mngdb set, and may set again. Raises ConnectError where an adopted
+    server cannot be asked."""
+    logins = [*logins]
+    others = {
+        one.name: _of_others(context, context.asked(one, invent=True))
+        for one in {
+            one.instance.name: one.instance for one in logins if one.instance.adopt
+        }.values()
+    }
+    return [one for one in logins if one.name not in others.get(one.instance.name, ())]
+
+
+def refuse_others(context: Context, logins: Sequence[Login]) -> None:
+    """Raises UsageError where one is to be rotated that others made."""
+    mine = ours(context, logins)
+    for one in logins:
+        if one not in mine:
+            name = ENGINE_INFO[one.instance.engine].login + one.name
+            raise UsageError(
+                f"{one.instance.name}: others made the login {one.name}, so its password is not "
+                "rotated",
+                f"mngdb up --allow '{name}' takes it over and sets a new one",
+            )
+
+
+def _of_others(context: Context, asked: DesiredInstance) -> frozenset[str]:
+    context.need_admin(asked.instance)
+    return context.target(asked.instance).converger(asked, lambda _: None).kept()

@@ -30,8 +30,12 @@ _GRANT = re.compile(rf"GRANT\s+(.+?)\s+ON\s+(.+?)\s+TO\s+{_NAME}", re.I | re.S)
 _ON_DATABASE = re.compile(rf"DATABASE\s+{_NAME}", re.I)
 _EXTENSION = re.compile(rf"CREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}", re.I)
 _SPECIAL = re.compile(r"\b(SUPERUSER|CREATEDB|CREATEROLE|REPLICATION|BYPASSRLS)\b", re.I)
-#: Statements that others follow from, and that say nothing themselves.
-_QUIET = re.compile(r"(SET|BEGIN|COMMIT|START\s+TRANSACTION|\\set|\\echo|\\q)\b", re.I)
+#: Statements that say nothing of themselves, or what the file's rights bring with them.
+_QUIET = re.compile(
+    r"(SET|BEGIN|COMMIT|START\s+TRANSACTION|\\set|\\echo|\\q)\b"
+    r"|ALTER\s+DEFAULT\s+PRIVILEGES\b.*\bON\s+(TABLES|SEQUENCES)\b|REVOKE\b.*\bFROM\s+PUBLIC\b",
+    re.I | re.S,
+)
 #: `SELECT 'CREATE DATABASE x' WHERE NOT EXISTS (…)\gexec`.
 _GENERATED = re.compile(r"SELECT\s+'((?:[^']|'')*)'.*\\gexec", re.I | re.S)
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from mngdb import stopping
 from mngdb.errors import MngdbError
 from mngdb.events import Progress
+from mngdb.ops import passwords
 from mngdb.ops.context import Context
 from mngdb.ops.rotate import provider, select, work
 from mngdb.ops.rotate.going import OnEvent
@@ -32,6 +33,7 @@ def rotate(
     are withdrawn. `grace` in seconds: how long their sessions are waited for, other than the file
     says; `now`: not at all. Returns what went wrong. Raises SecretError, LockedError, OSError."""
     chosen = [*logins]
+    passwords.refuse_others(context, chosen)
     limit = select.grace(context) if grace is None else grace
     work.begin(context, chosen, limit, on_event, now=now)
     return finish(context, {one.secret for one in chosen}, on_event, grace=grace)
@@ -67,7 +69,7 @@ def due(context: Context, on_event: OnEvent) -> Left:
     """Rotate what the file's schedule asks for, renew what ends by itself, and finish what was
     begun. Raises as `rotate`."""
     failed = provider.renew(context, on_event)
-    logins = select.due(context, time.time())
+    logins = passwords.ours(context, select.due(context, time.time()))
     if logins:
         work.begin(context, logins, select.grace(context), on_event)
     left = finish(context, None, on_event)

@@ -1,0 +1,101 @@
+"""`init --from init_users_dbs.sql`: a script that the official image would run becomes a file. No
+test here needs a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mngdb.engines.postgres.init_sql import read
+from mngdb.errors import UsageError
+from mngdb.ops.adopt import adopt, sources, with_passwords
+from mngdb.spec.load import load
+
+SCRIPT = r"""
+-- users; of the management database
+CREATE USER grafana WITH PASSWORD 'graf;a''s-secret';
+CREATE DATABASE grafana OWNER grafana;
+CREATE USER keycloak WITH ENCRYPTED PASSWORD 'keycloak-secret';
+CREATE DATABASE keycloak;
+GRANT ALL PRIVILEGES ON DATABASE keycloak TO keycloak;
+SELECT 'CREATE DATABASE shop OWNER shop'
+  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'shop')\gexec
+CREATE ROLE shop LOGIN PASSWORD 'shop-secret' CREATEDB;
+CREATE ROLE reader LOGIN; ALTER ROLE reader PASSWORD 'reader-secret';
+CREATE ROLE "Clerk 2" LOGIN PASSWORD 'clerk-secret';
+\c shop
+CREATE EXTENSION IF NOT EXISTS "uuid-ossp";
+GRANT CONNECT ON DATABASE shop TO reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader;
+GRANT INSERT ON orders TO reader;
+DO $$ BEGIN CREATE USER x PASSWORD 'do-secret'; END $$;
+/* groups */ CREATE ROLE readers; GRANT readers TO reader;
+CREATE USER boss SUPERUSER PASSWORD 'boss-secret';
+"""
+
+
+def test_users_databases_and_rights_are_read_and_passwords_are_not_written(
+    tmp_path: Path,
+) -> None:
+    script, path = tmp_path / "init.sql", tmp_path / "mngdb.yaml"
+    script.write_text(SCRIPT)
+    done = adopt(path, "mng", [], [script], "local", {})
+    text = path.read_text()
+    assert "secret" not in text
+    assert yaml.safe_load(text)["apps"] == {
+        "grafana": {"postgres": "grafana"},
+        "keycloak": {"postgres": "keycloak"},
+        "reader": {"postgres": {"database": "shop", "access": "readonly"}},
+        "shop": {"postgres": {"database": "shop", "extensions": ["uuid-ossp"]}},
+    }
+    stack = load([path], {}, None)
+    assert not stack.instances["postgres"].adopt
+    for word in ("CREATEDB", "GRANT INSERT ON orders", "DO '…'", "Clerk 2", "boss", "readers"):
+        assert word in text
+    assert {name: one.reveal() for name, one in done.passwords.items()} == {
+        "postgres_grafana": "graf;a's-secret",
+        "postgres_keycloak": "keycloak-secret",
+        "postgres_shop": "shop-secret",
+        "postgres_reader": "reader-secret",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "CREATE TABLE x ();", "-- CREATE USER x;", "'", "$$", "\\c"])
+def test_a_script_that_makes_no_user_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="no CREATE USER"):
+        read(text)
+
+
+def test_several_servers_of_an_engine_have_names_of_their_own() -> None:
+    given = ["redis://a@one", "rediss://b@two:1", "mongodb+srv://c@three/?x=y", "postgres://four"]
+    found = sources(given, typed=True)
+    assert [one.name for one in found] == ["redis", "redis2", "mongodb", "postgres"]
+    assert [one.login for one in found] == ["a", "b", "c", ""]
+
+
+def test_a_password_in_a_url_is_taken_from_a_file_only_and_never_shown() -> None:
+    url = "redis://admin:p%40ss@cache.example:6379/0"
+    with pytest.raises(UsageError, match="contains a password") as error:
+        sources([url], typed=True)
+    assert "p%40ss" not in f"{error.value.message}{error.value.hint}"
+    (found,) = sources([url], typed=False)
+    assert found.url == "redis://admin@cache.example:6379/0"
+    assert found.password is not None
+    assert found.password.reveal() == "p@ss"
+
+
+def test_who_is_asked_is_named_and_the_environment_goes_first() -> None:
+    asked: list[str] = []
+
+    def ask(text: str) -> str:
+        asked.append(text)
+        return "typed"
+
+    given = ["postgres://boss@db.example", "redis://admin@cache.example", "mongodb://open.example"]
+    environ = {"MNGDB_SECRET_REDIS_ADMIN": "given"}
+    found = [*with_passwords(sources(given, typed=True), ask, environ)]
+    assert asked == ["PostgreSQL: password of boss at db.example"]
+    assert [one.password and one.password.reveal() for one in found] == ["typed", "given", None]
