@@ -46,7 +46,7 @@ SECRET = "geheim-4711"
         ),
         (
             "redis: {adopt: true}",
-            "1:9: redis.adopt: 'adopt' is for external servers",
+            "1:16: redis.adopt: 'adopt' is for external servers",
         ),
         (
             "redis: {target: {external: {url: 'redis://h'}}, port: 1}",

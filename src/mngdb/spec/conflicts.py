@@ -101,7 +101,7 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
             yield trail, text, "choose another name for the instance"
         external = (spec.target or parsed.target).of(External)
         if spec.adopt and external is None:
-            text = "'adopt' is for external servers: what is on the others, mngdb made"
+            text = "'adopt' is for external servers; mngdb made what is on this one"
             yield (*trail, "adopt"), text, "remove it, or set 'target: {external: {url: …}}'"
         if external is not None:
             yield from _external(trail, spec, external.url)
