@@ -1,8 +1,8 @@
 """Programs in other languages, with the client libraries that people use there.
 
-`node/`, `java/` and `go/` have lists of packages with their versions, and the programs beside them.
-`python -m tests.clients.languages` fetches the packages into the tests' cache, by npm, Maven and
-Go; Ruby's are Debian's. The programs themselves need no registry.
+`node/`, `java/`, `go/` and `python/` have lists of packages with their versions, and the programs
+beside them. `python -m tests.clients.languages` fetches the packages into the tests' cache, by npm,
+Maven, Go and pip; Ruby's are Debian's. The programs themselves need no registry.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.debian import alone, cache
 
 HERE = Path(__file__).parent
 _NODE, _JAVA, _GO, _RUBY = (HERE / name for name in ("node", "java", "go", "ruby"))
+_PYTHON = HERE / "python"
 _NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 _MVN = ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
 _GEMS = ("ruby", "ruby-sidekiq", "ruby-redis-namespace")
@@ -51,6 +53,13 @@ def go(program: str, env: Mapping[str, str], *arguments: str) -> str:
 def ruby(script: str, env: Mapping[str, str], *arguments: str) -> str:
     """Run ruby/SCRIPT.rb with this environment; returns what it prints."""
     return run(gems(), str(_RUBY / f"{script}.rb"), *arguments, env=env)
+
+
+def python(script: str, env: Mapping[str, str], *arguments: str, packages: str) -> str:
+    """Run python/SCRIPT.py with the packages of python/PACKAGES.txt, not with those of our own
+    environment: some want older ones. Returns what it prints."""
+    argv = (str(python_environment(packages)), "-P", str(_PYTHON / f"{script}.py"))
+    return run(*argv, *arguments, env=env)
 
 
 def run(*argv: str, env: Mapping[str, str], folder: Path | None = None) -> str:
@@ -110,6 +119,27 @@ def gems() -> str:
     return "/usr/bin/ruby"
 
 
+def python_environment(packages: str) -> Path:
+    """The interpreter of a virtual environment with these packages, made when it is missing."""
+
+    def make(work: Path) -> None:
+        _quietly(sys.executable, "-m", "venv", str(work / "venv"))
+        pip = (str(work / "venv/bin/python"), "-m", "pip", "install", "-q")
+        _quietly(*pip, "-r", f"{packages}.txt", cwd=work)
+
+    # moved afterwards: its interpreter may be, its other programs may not
+    made = _made(f"python-{packages}", [_PYTHON / f"{packages}.txt"], make)
+    return made / "venv/bin/python"
+
+
+def python_version(distribution: str, packages: str) -> str:
+    """The version of one of pip's packages."""
+    text = (_PYTHON / f"{packages}.txt").read_text()
+    found = re.search(rf"^{re.escape(distribution)}(?:\[\w+\])?==(\S+)", text, re.M | re.I)
+    assert found, distribution
+    return found[1]
+
+
 def node_version(package: str) -> str:
     """The version of one of npm's packages."""
     text = (node_modules() / package / "package.json").read_text(encoding="utf-8")
@@ -159,6 +189,10 @@ def _quietly(*argv: str, cwd: Path | None = None, env: Mapping[str, str] | None 
 
 
 if __name__ == "__main__":
+    for listed in sorted(_PYTHON.glob("*.txt")):
+        print(python_environment(listed.stem))
+    if "python" in sys.argv:
+        sys.exit()
     print(node_modules(), jars(), gems(), sep="\n")
     for source in sorted(_GO.glob("*/main.go")):
         print(go_program(source.parent.name))
