@@ -306,3 +306,39 @@ def test_the_agent_looks_at_it_on_request(ours: Cli, theirs: Cli, admin: str) ->
             "REVOKE pg_monitor FROM clerk CASCADE",
             "GRANT CONNECT ON DATABASE postgres TO PUBLIC",
         )
+
+
+def test_an_extension_that_the_server_lacks_is_told_before_anything_changes(
+    ours: Cli, theirs: Cli, admin: str
+) -> None:
+    before = theirs_as_it_was(theirs)
+    write(ours, theirs, admin)
+    text = (ours.folder / "mngdb.yaml").read_text()
+    asked = "{legacy: {database: shop, extensions: [pg_trgm, vector, uuid-ossp]}}"
+    ours.write(text.replace("{legacy: shop}", asked))
+    for command in ("plan", "up"):
+        done = ours.run(command)
+        assert done.returncode == 2
+        assert (
+            "app shop: the extension 'vector', app shop: the extension 'uuid-ossp'" in done.stderr
+        )
+        assert "install postgresql-17, postgresql-17-pgvector" in done.stderr
+    assert theirs_as_it_was(theirs) == before
+
+
+def test_an_app_creates_databases_there_if_the_file_says_so(
+    ours: Cli, theirs: Cli, admin: str
+) -> None:
+    write(ours, theirs, admin)
+    text = (ours.folder / "mngdb.yaml").read_text()
+    asked = "{legacy: {databases: [shop, 'quiet*'], create_databases: true}}"
+    ours.write(text.replace("{legacy: shop}", asked))
+    ours.ok("up")
+    assert planned(ours) == []
+    with psycopg.connect(ours.env_of("shop")["LEGACY_URL"], autocommit=True) as app:
+        app.execute("CREATE DATABASE quiet")
+        app.execute("CREATE DATABASE shop2")
+    ours.ok("up")
+    assert planned(ours) == []
+    owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = "
+    assert [value(theirs, f"{owner}'{one}'") for one in ("quiet", "shop2")] == ["shop"] * 2

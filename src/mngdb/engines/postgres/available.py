@@ -1,29 +1,113 @@
-"""The extensions that a program brings, told before it is started."""
+"""The extensions that a program brings, told before it is started or anything is changed.
+
+https://www.postgresql.org/docs/current/view-pg-available-extensions.html
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mngdb.errors import UsageError
 from mngdb.model import DesiredInstance, Program
 from mngdb.spec.postgres import PostgresGrant
 
+if TYPE_CHECKING:
+    from mngdb.engines.postgres.client import Session
+    from mngdb.engines.postgres.facts import Facts
+
+_DOCS = "docs/servers.md#extensions"
+#: Extensions that come in Debian's package of the server, of those that not every program brings.
+_CONTRIB = frozenset({"pgcrypto", "sslinfo", "uuid-ossp", "xml2"})
+#: The end of the name of Debian's package with other ones: postgresql-17-pgvector.
+_PACKAGES = {
+    "age": "age",
+    "hll": "hll",
+    "hypopg": "hypopg",
+    "orafce": "orafce",
+    "pg_cron": "cron",
+    "pg_partman": "partman",
+    "pg_repack": "repack",
+    "pgaudit": "pgaudit",
+    "pgrouting": "pgrouting",
+    "postgis": "postgis-3",
+    "postgis_raster": "postgis-3",
+    "postgis_topology": "postgis-3",
+    "rum": "rum",
+    "vector": "pgvector",
+}
+
 
 def need_extensions(asked: DesiredInstance) -> None:
-    """Raises UsageError for an extension of the file that the program does not have; where its
-    files are not found, only the server can tell."""
+    """Raises UsageError for extensions of the file that the program does not have; where its files
+    are not found, only the server can tell."""
     there = _extensions(asked.site.program) if asked.site else None
-    if there is None:
-        return
-    for app, grant in asked.instance.granted(PostgresGrant).items():
-        for name in grant.extensions:
-            if name not in there:
-                raise UsageError(
-                    f"app {app}: {asked.instance.name} has no extension {name!r}, which its "
-                    "program does not bring",
-                    "install the package that has it, set another program under 'binaries:', or "
-                    "remove it",
-                )
+    if there is not None:
+        _need(asked, [(app, name) for app, name in _wanted(asked) if name not in there])
+
+
+def _wanted(asked: DesiredInstance) -> list[tuple[str, str]]:
+    """App and extension."""
+    grants = asked.instance.granted(PostgresGrant)
+    return [(app, name) for app, grant in grants.items() for name in grant.extensions]
+
+
+def unavailable(session: Session, asked: DesiredInstance) -> frozenset[str]:
+    """Extensions of the file that the server does not have the files of."""
+    wanted = {name for _, name in _wanted(asked)}
+    if not wanted:
+        return frozenset()
+    query = (
+        "SELECT one FROM unnest(%s::text[]) one "
+        "WHERE one NOT IN (SELECT name FROM pg_available_extensions)"
+    )
+    return frozenset(session.names(query, sorted(wanted)))
+
+
+def need_available(asked: DesiredInstance, facts: Facts) -> None:
+    """As `need_extensions`, of a server that runs: what is installed already is not asked for."""
+
+    def installed(app: str, name: str) -> bool:
+        names = asked.instance.granted(PostgresGrant)[app].names
+        there = (facts.databases.get(database) for database in names)
+        return all(one and (not one.inside or name in one.inside.extensions) for one in there)
+
+    lacking = [one for one in _wanted(asked) if one[1] in facts.unavailable]
+    _need(asked, [one for one in lacking if not installed(*one)])
+
+
+def _need(asked: DesiredInstance, lacking: Sequence[tuple[str, str]]) -> None:
+    if lacking:
+        texts = [f"app {app}: the extension {name!r}" for app, name in lacking]
+        verb = "is" if len(texts) == 1 else "are"
+        where = asked.instance.name
+        program = asked.site.program if asked.site else None
+        if program and program.folder:
+            where += f" (PostgreSQL {program.version} in {program.folder})"
+        raise UsageError(
+            f"{', '.join(texts)} {verb} not available on {where}",
+            _remedy(asked, [name for _, name in lacking]),
+        )
+
+
+def _remedy(asked: DesiredInstance, names: Sequence[str]) -> str:
+    version = asked.site.program.version if asked.site else asked.version
+    major = version.partition(".")[0] or "17"
+    packages = {
+        f"postgresql-{major}" + (f"-{_PACKAGES[name]}" if name in _PACKAGES else "")
+        for name in names
+        if name in _PACKAGES or name in _CONTRIB
+    }
+    found = f"{', '.join(sorted(packages))} (Debian, PGDG)" if packages else "the package with it"
+    if not asked.managed:
+        return f"ask the server's operator to install {found}; or remove it from the file"
+    if asked.instance.contained:
+        how = "set an image that has it under 'target: {compose: {images: {postgres: …}}}'"
+    else:
+        folder = f"/usr/lib/postgresql/{major}/bin"
+        how = f"install {found} and set 'binaries: {{postgres: {folder}}}'"
+    return f"{how}; or remove it from the file: {_DOCS}"
 
 
 def _extensions(program: Program) -> frozenset[str] | None:

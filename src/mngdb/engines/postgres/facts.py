@@ -187,6 +187,8 @@ class Facts(Struct, frozen=True):
     unnamed: Mapping[str, str] = field(default_factory=dict)
     """Databases that the file does not name to their sizes, for people; on servers of ours."""
     maintenance: Maintenance = Maintenance()
+    unavailable: frozenset[str] = frozenset()
+    """Extensions of the file that the server does not have the files of."""
     slot: bool = False
     """Whether there is the slot that keeps WAL for the archive."""
     awaited: bool = False

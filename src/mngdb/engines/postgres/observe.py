@@ -10,6 +10,7 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from mngdb.engines.postgres import (
+    available,
     client,
     commits,
     guards,
@@ -94,6 +95,7 @@ def observe(session: Session, asked: DesiredInstance, *, logins: bool = False) -
         lockouts=_lockouts(session, asked, roles),
         unnamed=_unnamed(session, asked) if asked.managed and superuser else {},
         maintenance=maintenance.look(session) if asked.managed else Maintenance(),
+        unavailable=frozenset() if logins else available.unavailable(session, asked),
         slot=slot,
         awaited=awaited,
         followed=followed,

@@ -23,6 +23,7 @@ from mngdb.engines.postgres import (
     slots,
     system_rights,
 )
+from mngdb.engines.postgres.available import need_available
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import MARK, NEW, Carried, Database, Facts, Granted
 from mngdb.engines.postgres.render import ADMIN, settings, slot
@@ -40,7 +41,8 @@ _IF_THERE = "BEGIN %s; EXCEPTION WHEN invalid_catalog_name THEN NULL; END"
 
 
 def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
-    """What differs, in the order in which it has to be mended."""
+    """What differs, in the order in which it has to be mended. Raises UsageError."""
+    need_available(asked, facts)
     differing = _differing(asked, facts)
     notices: list[Notice] = []
     if not asked.managed:
@@ -138,8 +140,7 @@ class _Planner:
                         "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"
                     ).format(),
                 )
-        for lockout in self.facts.lockouts:
-            yield entry.let_in(self.statement, lockout)
+        yield from (entry.let_in(self.statement, one) for one in self.facts.lockouts)
         names = belonging.names(self.grants, self.facts.databases)
         for name in names if self.facts.entered else ():
             yield from self.database(name)
