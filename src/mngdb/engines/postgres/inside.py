@@ -52,12 +52,12 @@ def look(connection: Any, grantees: Sequence[str], owner: str = "") -> Inside:
         else:
             defaults.add((first, more[1:], _KINDS[more[0]], grantee, privilege))
     return Inside(
-        frozenset(extensions),
-        totals,
-        granted,
-        frozenset(defaults),
-        owners,
-        system_rights.look(connection),
-        code,
-        refused,
+        extensions=frozenset(extensions),
+        totals=totals,
+        granted=granted,
+        defaults=frozenset(defaults),
+        owners=owners,
+        system=system_rights.look(connection),
+        code=code,
+        refused=refused,
     )
