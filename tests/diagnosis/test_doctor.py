@@ -204,7 +204,7 @@ def test_a_wrong_secret_of_an_app(stack: Cli) -> None:
     set_secret(stack, "postgres_blog", "not-the-secret-of-the-role-32-letters")
     first = the_cause(stack, "login-auth")
     assert first["app"] == "blog"
-    assert first["text"].endswith("the secret of blog in the vault is not the role's")
+    assert first["text"].endswith("the secret of blog in the vault is not the one on the server")
     assert first["command"] == "mngdb up"
     set_secret(stack, "postgres_blog", before)
 

@@ -62,7 +62,7 @@ def test_all_is_well(cli: Cli, app: str) -> None:
 def test_a_wrong_secret(cli: Cli) -> None:
     before = cli.env_of("shop")["POSTGRES_PASSWORD"]
     set_secret(cli, "postgres_shop", "not-the-secret-of-the-role-32-letters")
-    assert says(cli, "shop") == "the secret of shop in the vault is not the role's"
+    assert says(cli, "shop") == "the secret of shop in the vault is not the one on the server"
     set_secret(cli, "postgres_shop", before)
 
 

@@ -189,6 +189,18 @@ CASES: dict[str, Case] = {
         redis(acl_access_denied_auth_total="0+4x40"),
         redis(acl_access_denied_auth_total="0+1x40"),
     ),
+    "RedisAccessRefused": Case(
+        redis(
+            acl_access_denied_cmd_total="0+2x40",
+            acl_access_denied_key_total="0+2x40",
+            acl_access_denied_channel_total="0+2x40",
+        ),
+        redis(
+            acl_access_denied_cmd_total="0+1x40",
+            acl_access_denied_key_total="0+1x40",
+            acl_access_denied_channel_total="0+1x40",
+        ),
+    ),
     "RedisSlowCommands": Case(redis(slowlog_last_id="0+20x40"), redis(slowlog_last_id="0+2x40")),
     "MongodbDown": Case(mongo(up="1x5 0x30"), mongo(up="1x5 0 1x30")),
     "MongodbExporterGone": Case(mongo(up="1x5 stale"), _UP["mongo"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from mngdb.engines.protocol import C, Engine, F, S
 from mngdb.errors import (
     ConnectError,
+    Kind,
     MngdbError,
     SecretError,
     UnobservableError,
@@ -27,11 +29,25 @@ from mngdb.model import DesiredInstance, ShellCommand
 from mngdb.ops import denied
 from mngdb.ops.context import Context
 from mngdb.secret import app_of
+from mngdb.spec.engine_info import bare_login
 from mngdb.spec.stack import Instance
+from mngdb.targets.process import logs
 from mngdb.words import many
 
 #: Apps of one instance that are tried at the same time.
 _THREADS = 8
+#: Lines of a log that tell why a server does not write.
+_LOG = 200
+#: What it may lack, to the kind of the cause and what helps.
+_LACKS: dict[int, tuple[Kind, str]] = {
+    errno.ENOSPC: ("disk", "free space on the disk of its data folder"),
+    errno.ENOMEM: (
+        "memory",
+        "its disk has room: free memory on the host, or set vm.overcommit_memory = 1 (sysctl)",
+    ),
+    errno.EAGAIN: ("memory", "its account may start no more processes: raise that limit (nproc)"),
+    errno.EACCES: ("disk", "let its account write to its data folder again (chmod, chown)"),
+}
 #: Seconds for the login that goes before a client's own.
 LOGIN = 5.0
 
@@ -144,6 +160,8 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
             raise _refused(context, instance, app, error) from None
         target = context.target(instance)
         state = target.servers.state(instance.unit) if target.servers else "running"
+        if error.kind == "disk":
+            raise from_log(context, instance, error) from None
         if error.kind != "down" or state == "running":
             raise target.explained(instance, error) from None
         text = f"{instance.unit} is not running ({state})"
@@ -151,6 +169,19 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
         if obstacle is not None:
             raise ConnectError(f"{text}: {obstacle.message}", obstacle.hint, "down") from None
         raise ConnectError(text, "mngdb up", "down") from None
+
+
+def from_log(context: Context, instance: Instance, error: ConnectError) -> ConnectError:
+    """What keeps a server from writing, as its log tells: a disk may be full, memory missing."""
+    servers = context.target(instance).servers
+    found = logs.failure(servers.log_lines(instance.unit, _LOG)) if servers else None
+    if found is None:
+        return error
+    line, code = found
+    kind, helps = _LACKS.get(code, (error.kind, ""))
+    hint = "; ".join(filter(None, [helps, error.hint]))
+    text = error.message if os.strerror(code) in error.message else f"{error.message}; log: {line}"
+    return ConnectError(text, hint, kind)
 
 
 def _refused(context: Context, instance: Instance, app: str, error: ConnectError) -> ConnectError:
@@ -161,11 +192,11 @@ def _refused(context: Context, instance: Instance, app: str, error: ConnectError
     except MngdbError:
         return error  # what the app was told is all that is known
     login = context.login(asked, app).user
-    actions = {step.action for step in steps if step.object == f"role {login}"}
+    actions = {step.action for step in steps if bare_login(step.object) == login}
     if "create" in actions:
-        return ConnectError(f"there is no role {login} in {instance.name}", "mngdb up", "auth")
+        return ConnectError(f"there is no login {login} in {instance.name}", "mngdb up", "auth")
     if "change" in actions and "not permitted" not in error.message:
-        text = f"the secret of {login} in the vault is not the role's"
+        text = f"the secret of {login} in the vault is not the one on the server"
         return ConnectError(text, "mngdb up", "auth")
     return error
 

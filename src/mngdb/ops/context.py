@@ -25,7 +25,7 @@ from mngdb.ops.rotate import valid
 from mngdb.ops.rotate.note import Entry, entries
 from mngdb.secret import Secret, generate
 from mngdb.spec.agent import MONITOR
-from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.engine_info import ENGINE_INFO, bare_login
 from mngdb.spec.file import BACKUP_SECRETS
 from mngdb.spec.jwt import CURRENT, PREVIOUS
 from mngdb.spec.problems import did_you_mean
@@ -299,6 +299,7 @@ class Context(Struct, frozen=True, dict=True):
         going, unknown = self._rotations(), self.unknown(instance)
         known = [login for login in self.logins(instance) if login not in unknown]
         made = {app: generate() for app in unknown}
+        word = ENGINE_INFO[instance.engine].login
         return DesiredInstance(
             stack=self.stack.name,
             instance=instance,
@@ -307,7 +308,7 @@ class Context(Struct, frozen=True, dict=True):
             also=valid.beside(self.vault, instance, going),
             unknown=unknown,
             known=frozenset(self.applied().get(instance.name, ())),
-            allow=allow | {ENGINE_INFO[instance.engine].login + name for name in allow - {"*"}},
+            allow=allow | {word + bare_login(name) for name in allow - {"*"}},
         )
 
     def obstacle(self, instance: Instance) -> MngdbError | None:

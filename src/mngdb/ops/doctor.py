@@ -126,7 +126,9 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
             seen = replace(seen, **_inside(context, engine, session, asked))
     except MngdbError as caught:
         error = caught
-        if what is not None and not what.restarted:
+        if isinstance(error, ConnectError) and error.kind == "disk":
+            error = access.from_log(context, instance, error)
+        elif what is not None and not what.restarted:
             error = context.target(instance).explained(instance, error, what)
         kind = _kind(error)
         seen = replace(seen, refusal=Refusal(kind, error.message, error.hint or ""))

@@ -39,7 +39,7 @@ from mngdb.ops.relocate import due as relocate_due
 from mngdb.ops.relocate import relocated
 from mngdb.secret import app_of
 from mngdb.spec.agent import AGENT
-from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.engine_info import bare_login
 from mngdb.spec.stack import Instance
 from mngdb.spec.web import CLIENT_SECRET
 from mngdb.targets.protocol import ALLOW_ENGINE
@@ -316,10 +316,10 @@ def _failed(
 
 def _idle(allow: frozenset[str], report: Report) -> list[Notice]:
     """What was allowed and did not have to be: a slip of the pen looks the same."""
-    done = {step.object for step in report.done}
-    # a login may be named without the word that its engine has for one
-    done |= {one.removeprefix(info.login) for one in done for info in ENGINE_INFO.values()}
-    names = sorted(allow - {"*", COSTS, ALLOW_ENGINE} - done)
+    # a login may be named with or without the word that its engine has for one
+    done = {bare_login(step.object) for step in report.done}
+    named = allow - {"*", COSTS, ALLOW_ENGINE}
+    names = sorted(name for name in named if bare_login(name) not in done)
     text = "--allow names {}, but nothing had to be done there"
     return [Notice("", text.format(repr(name)), "'mngdb plan' shows the names") for name in names]
 

@@ -370,6 +370,14 @@ DRIVERS = tuple(sorted({name for info in ENGINE_INFO.values() for name in info.d
 FIRST = (POSTGRES.name, REDIS.name)
 
 
+def bare_login(name: str) -> str:
+    """A login's name without the word that some engine's plans have before it (`role shop`)."""
+    for info in ENGINE_INFO.values():
+        if info.login and name.startswith(info.login):
+            return name.removeprefix(info.login)
+    return name
+
+
 def unit_suffix(instance: str) -> str:
     """What an instance's unit is called, behind the stack's name."""
     return ENGINE_INFO[instance].suffix if instance in ENGINE_INFO else instance

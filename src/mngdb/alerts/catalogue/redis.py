@@ -48,6 +48,12 @@ RULES = described(
         "RedisLoginsRefused": lambda times: (
             increase(metric("redis_acl_access_denied_auth_total"), 5 * MINUTE) > times
         ),
+        "RedisAccessRefused": lambda times: (
+            increase(metric("redis_acl_access_denied_cmd_total"), 5 * MINUTE)
+            + increase(metric("redis_acl_access_denied_key_total"), 5 * MINUTE)
+            + increase(metric("redis_acl_access_denied_channel_total"), 5 * MINUTE)
+            > times
+        ),
         "RedisSlowCommands": lambda times: (
             increase(metric("redis_slowlog_last_id"), 15 * MINUTE) > times
         ),

@@ -6,10 +6,10 @@ locks, of which neither tells.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
-from mngdb.checks.doctor import backups
-from mngdb.facts.denied import Denied, quoted, remedies, told
+from mngdb.checks.doctor import backups, denied
 from mngdb.facts.doctor import Condition, Refusal, Server, StackFacts, Trouble
 from mngdb.facts.locks import WAITED, Node
 from mngdb.facts.sessions import holders
@@ -73,7 +73,7 @@ def _secrets(facts: StackFacts) -> Iterator[Trouble]:
         yield Trouble("secret", wrong.message, wrong.hint or "'mngdb secret set NAME'")
     new = all(one.condition and one.condition.state == "absent" for one in facts.servers)
     if facts.missing_secrets and not new:
-        names, count = ", ".join(facts.missing_secrets[:5]), len(facts.missing_secrets)
+        names, count = ", ".join(facts.missing_secrets), len(facts.missing_secrets)
         text = f"{many(count, 'secret')} missing from the vault: {names}"
         yield Trouble(
             "secret",
@@ -95,7 +95,7 @@ def _disks(facts: StackFacts) -> Iterator[Trouble]:
             by_path.setdefault((_mount(seen.path), seen.free_bytes), []).append(server)
         elif refused:
             text = f"{refused[0].problem}"
-            where = f"free space on the disk of {server.unit}, then 'mngdb up'"
+            where = refused[0].hint or f"free space on the disk of {server.unit}"
             yield Trouble("disk-full", text, where, (server.instance,))
     for (path, what), servers in closed.items():
         names = tuple(one.instance for one in servers)
@@ -160,8 +160,8 @@ def _down(facts: StackFacts) -> Iterator[Trouble]:
             continue  # that its data is missing says all
         alone = server.instance if what.blocked else ""
         if what.state in {"running", "restarting"}:
-            text = f"{server.unit} keeps crashing"
-            yield Trouble("not-running", _with_log(text, what), "mngdb up", (server.instance,))
+            text = _with_log(f"{server.unit} keeps crashing", what)
+            yield Trouble("not-running", text, _starts(server, what), (server.instance,))
         elif what.state == "absent":
             together.setdefault(("not created yet", alone), []).append(server)
         elif what.interrupted:
@@ -171,11 +171,31 @@ def _down(facts: StackFacts) -> Iterator[Trouble]:
             together.setdefault(("stopped on request", alone), []).append(server)
         else:
             text = _with_log(f"{server.unit} is not running", what)
-            yield Trouble("not-running", text, "mngdb up", (server.instance,))
+            yield Trouble("not-running", text, _starts(server, what), (server.instance,))
     for (what_of_them, _), servers in together.items():
         units = ", ".join(one.unit for one in servers)
         names = tuple(one.instance for one in servers)
         yield Trouble("not-running", f"{units}: {what_of_them}", "mngdb up", names)
+
+
+#: What servers say of data that they cannot start with: `up` would fail the same way.
+_DAMAGED = re.compile(
+    r"Bad file format reading|Unrecoverable error reading the append only|Short read or OOM loading"
+    r"|RDB CRC|Wrong signature trying|Can't handle RDB format|could not locate .*checkpoint record"
+    r"|not a valid data directory|database files are incompatible|invalid .*checkpoint"
+    r"|invalid data in file|WT_TRY_SALVAGE|WT_PANIC|featureCompatibilityVersion",
+    re.IGNORECASE,
+)
+
+
+def _starts(server: Server, what: Condition) -> str:
+    """What starts a server again that is not running."""
+    if not _DAMAGED.search(what.said):
+        return "mngdb up"
+    return (
+        f"'mngdb up' fails the same way. 'mngdb backups' lists what there is of it, 'mngdb restore "
+        f"{server.instance} --latest --replace' brings it back and keeps the data that is there now"
+    )
 
 
 def _dying(server: Server, facts: StackFacts) -> bool:
@@ -337,23 +357,6 @@ def _logins(facts: StackFacts) -> Iterator[Trouble]:
                 yield Trouble(cause, text, command, (server.instance,), one.app)
 
 
-def _denied(facts: StackFacts) -> Iterator[Trouble]:
-    """What servers refused their clients. That apps whose own login fails were refused is no news;
-    who guesses passwords, or logs in as nobody of the file, is no trouble of an app."""
-    for server in facts.servers:
-        works = {one.app: one.problem is None for one in server.logins}
-        together: dict[tuple[str, bool], list[Denied]] = {}
-        for one in (server.denied.found if server.denied else None) or ():
-            if not one.over and works.get(one.app, True):
-                together.setdefault((one.app, one.mild), []).append(one)
-        for (app, mild), some in together.items():
-            watch = mild or app not in works
-            text = f"{server.instance} refused {app if app in works else quoted(app)}: {told(some)}"
-            where = (server.instance,)
-            cause = "watch" if watch else "denied"
-            yield Trouble(cause, text, remedies(some), where, app, watch=watch)
-
-
 def _unhealthy(facts: StackFacts) -> Iterator[Trouble]:
     """One that does not answer has a trouble of its own."""
     for server in facts.servers:
@@ -455,7 +458,7 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _memory,
     _checks,
     _logins,
-    _denied,
+    denied.refused,
     _agent,
     backups.lost_secrets,
     backups.unstored,
@@ -486,7 +489,7 @@ CONSEQUENCES: dict[str, tuple[str, ...]] = {
     "lock": ("connections", "app-limit", "login-limit", "login-quota", "unhealthy", "watch"),
     "connections": ("app-limit", "login-limit", "login-quota", "unhealthy", *_ALARMS),
     "app-limit": ("login-quota",),
-    "memory-full": ("login-memory", "unhealthy", *_ALARMS),
+    "memory-full": ("no-answer", "login-memory", "check", "unhealthy", *_ALARMS),
     "check": ("login-disk", "login-primary", "unhealthy", "alert"),
     "backup-secret": ("backup",),
     "backup": _ALARMS,

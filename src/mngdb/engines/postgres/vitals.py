@@ -10,7 +10,7 @@ from mngdb.model import Role, Vitals
 def vitals(session: Session) -> Vitals:
     """Version, uptime and role, asked with a real query."""
     version, uptime, replica = session.rows(
-        "SELECT current_setting('server_version'), "
+        "SELECT /* mngdb */ current_setting('server_version'), "
         "extract(epoch FROM now() - pg_postmaster_start_time())::float8, pg_is_in_recovery()"
     )[0]
     role: Role = "replica" if replica else "primary"

@@ -169,8 +169,9 @@ def _greet(wire: Wire, access: Access, timeout: float, probe: float) -> None:
     for answer in answers:
         if isinstance(answer, ReplyError) and str(answer).startswith("LOADING"):
             raise _loading(wire, access)
-        # who may not PING is in all the same
-        if isinstance(answer, ReplyError) and not str(answer).startswith("NOPERM"):
+        # who may not PING is in all the same, and the administrator has to mend what PING tells
+        passes = ("NOPERM", "MISCONF") if access.user in _STAY else ("NOPERM",)
+        if isinstance(answer, ReplyError) and not str(answer).startswith(passes):
             raise _connect_error(answer, access) from None
 
 
@@ -277,16 +278,25 @@ def _connect_error(error: Exception, access: Access, probe: float = 0.0) -> Conn
             "hba",
         )
     if "MISCONF" in text or "No space left" in text:
-        return ConnectError(
-            f"{at} cannot write to its disk and refuses writes",
-            "free space on the disk of its data folder; see the error in its log",
-            "disk",
-        )
+        return unwritable(access, text)
     if "DB index is out of range" in text:
         return ConnectError(
             f"{at} has no database number {access.database}", "use database 0", "database"
         )
     return _network_error(error, text, access, at, probe)
+
+
+def unwritable(access: Access, text: str) -> ConnectError:
+    """Of a server that takes no writes, since what it has does not come to its disk. It says the
+    cause of what fails in its append-only file; that of a snapshot's stands in its log."""
+    what, _, why = text.rpartition("Errors writing to the AOF file: ")
+    said = f"its append-only file: {why}" if what else "a snapshot"
+    return ConnectError(
+        f"Redis at {place(access)} could not save {said}, and refuses writes",
+        f"'mngdb logs {access.instance}' shows the error; once its cause is gone: "
+        f"mngdb shell {access.instance} -- BGSAVE",
+        "disk",
+    )
 
 
 def _busy(text: str, access: Access) -> ConnectError:

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 from pydantic import ValidationError
 
-from mngdb.engines.redis.acl import DEFAULT
+from mngdb.engines.redis.acl import DEFAULT, by_login
 from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.look import pairs, told
 from mngdb.facts.denied import OLD_CLIENT, Denied, quoted
@@ -57,25 +57,25 @@ def look(session: Session, asked: DesiredInstance) -> tuple[Denied, ...]:
     """Refusals, the latest first. Raises UnobservableError where the login may not ask."""
     (answer,) = session.ask_all([["ACL", "LOG", _MOST]])
     entries = [_entry(one) for one in told(answer, "ACL LOG")]
-    grants = asked.instance.granted(RedisGrant)
+    grants = by_login(asked)
     writes = _writes(session, entries, grants)
     by_line: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
     for one in entries:
         by_line[one.login, one.reason].append(one)
     found = []
     for (login, reason), some in by_line.items():
-        grant = grants.get(login)
         remedy = _REMEDIES.get(login, "the file has no such app")
-        if grant and reason == "auth":
-            remedy = OLD_CLIENT.format(app=login)
-        if grant and reason != "auth":
-            remedy = _line(asked, login, grant, some, writes)
+        app, grant = grants.get(login, (login, None))
+        if grant is not None:
+            remedy = OLD_CLIENT.format(app=app)
+            if reason != "auth":
+                remedy = _line(asked, app, grant, some, writes)
         by_what: dict[str, list[_Entry]] = defaultdict(list)
         for one in some:
             by_what[one.what].append(one)
         found += [
             Denied(
-                login,
+                app,
                 what,
                 remedy,
                 sum(one.times for one in same),
@@ -102,7 +102,7 @@ def _entry(answer: Sequence[Any] | Mapping[str, Any]) -> _Entry:
 
 
 def _writes(
-    session: Session, entries: Sequence[_Entry], grants: Mapping[str, RedisGrant]
+    session: Session, entries: Sequence[_Entry], grants: Mapping[str, tuple[str, RedisGrant]]
 ) -> frozenset[str]:
     """Of the commands that apps were refused who may only read, those that write."""
     names = sorted(
@@ -111,7 +111,7 @@ def _writes(
             for one in entries
             if one.reason == "command"
             and one.login in grants
-            and grants[one.login].access == "readonly"
+            and grants[one.login][1].access == "readonly"
         }
     )
     if not names:

@@ -5,10 +5,12 @@ Nothing is changed: the write that is tried (SETRANGE with an empty value) never
 
 from __future__ import annotations
 
+import re
 import secrets
 from fnmatch import fnmatchcase
 
-from mngdb.engines.redis.client import RefusedError, Session, connect
+from mngdb.engines.redis.acl import login_name
+from mngdb.engines.redis.client import RefusedError, Session, connect, unwritable
 from mngdb.engines.redis.look import parse_info, told
 from mngdb.errors import ConnectError
 from mngdb.facts.redis_memory import Beside, beside_keys
@@ -21,19 +23,25 @@ _FORBIDDEN = (
     ("acl|list", ("ACL", "LIST")),
     ("client|list", ("CLIENT", "LIST")),
 )
+#: What stands for any name in a key or channel that is tried.
+_PROBE = re.compile(r"mngdb-probe-[0-9a-f]{16}")
 _AGAIN = "`mngdb up` sets the login's rights"
 
 
 def rehearse(session: Session, asked: DesiredInstance) -> dict[str, str]:
     """Apps to what they cannot do that they should, or could do that they should not: by a dry run,
     since a refusal would stand in the server's list of them. Raises UnobservableError."""
+    grants = asked.instance.granted(RedisGrant)
+    logins = {app: login_name(app, grant) for app, grant in grants.items()}
     tries = [
         (app, wanted, command)
-        for app, grant in asked.instance.granted(RedisGrant).items()
+        for app, grant in grants.items()
         for wanted, commands in ((True, [*_work(grant), *_listens(grant)]), (False, _excess(grant)))
         for command in commands
     ]
-    answers = session.ask_all([["ACL", "DRYRUN", app, *command] for app, _, command in tries])
+    answers = session.ask_all(
+        [["ACL", "DRYRUN", logins[app], *command] for app, _, command in tries]
+    )
     found: dict[str, str] = {}
     for (app, wanted, command), answer in zip(tries, answers, strict=True):
         if isinstance(answer, RefusedError) and answer.code == "ERR" and "not found" in str(answer):
@@ -97,12 +105,13 @@ def _excess(grant: RedisGrant) -> list[list[str]]:
 
 def _refused(user: str, command: list[str], said: str) -> str:
     """The sentence about a refusal in Redis' words."""
-    name = command[0]
+    name, pattern = command[0], _PROBE.sub("*", "".join(command[1:2]))
+    what = f"the command {name}"
     if "channel" in said:
-        return f"the server's ACL refuses {user!r} the channel {command[1]!r}; {_AGAIN}"
-    if "access" in said:
-        return f"the server's ACL refuses {user!r} the key of {name} {command[1]!r}; {_AGAIN}"
-    return f"the server's ACL refuses {user!r} the command {name}; {_AGAIN}"
+        what = f"the channel {pattern!r}"
+    elif "access" in said:
+        what = f"the key {pattern!r} ({name})"
+    return f"the server's ACL refuses {user!r} {what}; {_AGAIN}"
 
 
 def _named(command: str, grant: RedisGrant) -> bool:
@@ -116,11 +125,7 @@ def _example(pattern: str) -> str:
 
 def _raise_if_no_writes(session: Session, answer: RefusedError) -> None:
     if answer.code == "MISCONF":
-        raise ConnectError(
-            "Redis cannot write to its disk and refuses writes",
-            "free space on the disk of its data folder; see the error in its log",
-            "disk",
-        ) from answer
+        raise unwritable(session.access, answer.message) from answer
     if answer.code == "OOM":
         text = "Redis is out of memory and its eviction policy evicts no keys"
         name, other = session.access.instance, _beside_keys(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -169,6 +170,27 @@ def cause(text: str) -> str:
     before = lines[at - 1] if at else ""
     said = f"{before.removeprefix('>>> ')}: {found}" if before.startswith(">>> ") else found
     return _STAMP.sub("", said)
+
+
+#: What the system says to a server that could not write, or start a process that writes.
+_FAILURES = {
+    os.strerror(code): code
+    for code in (
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG),
+        *(errno.ENOMEM, errno.EAGAIN, errno.EACCES, errno.EPERM, errno.EMFILE),
+    )
+}
+#: Who said it and when, in Redis' log.
+_STAMP_REDIS = re.compile(r"^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ \S ")
+
+
+def failure(lines: Sequence[str]) -> tuple[str, int] | None:
+    """The last line of a log in which the system refused to write, and the errno."""
+    for line in reversed(lines):
+        for text, code in _FAILURES.items():
+            if text in line:
+                return _STAMP_REDIS.sub("", _STAMP.sub("", line))[:_WIDE], code
+    return None
 
 
 def spoken(lines: Sequence[str]) -> str:

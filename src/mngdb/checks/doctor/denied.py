@@ -1,0 +1,25 @@
+"""What servers refused apps and others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mngdb.facts.denied import Denied, quoted, remedies, told
+from mngdb.facts.doctor import StackFacts, Trouble
+
+
+def refused(facts: StackFacts) -> Iterator[Trouble]:
+    """What servers refused their clients. That apps whose own login fails were refused is no news;
+    who guesses passwords, or logs in as nobody of the file, is no trouble of an app."""
+    for server in facts.servers:
+        works = {one.app: one.problem is None for one in server.logins}
+        together: dict[tuple[str, bool], list[Denied]] = {}
+        for one in (server.denied.found if server.denied else None) or ():
+            if not one.over and works.get(one.app, True):
+                together.setdefault((one.app, one.mild), []).append(one)
+        for (app, mild), some in together.items():
+            watch = mild or app not in works
+            text = f"{server.instance} refused {app if app in works else quoted(app)}: {told(some)}"
+            where = (server.instance,)
+            cause = "watch" if watch else "denied"
+            yield Trouble(cause, text, remedies(some), where, app, watch=watch)
