@@ -101,7 +101,7 @@ def test_refusals_are_told_with_the_line_that_permits_them(stack: Cli) -> None:
     assert 'apps.shop.redis.keys: ["shop:*", "bull:*"]' in hint
     assert 'apps.shop.redis.channels: ["shop:*", "jobs"]' in hint
     assert 'apps.shop.redis.commands: ["+config|get"]' in hint
-    assert "no line of the file permits 'flushall'" in hint
+    assert "'flushall' is for an instance of its own" in hint
     assert "SELECT on the table 'pg_authid' (42501)" in shop["postgres"]["problem"]
     assert 'apps.shop.postgres.extensions: ["nowhere"]' in shop["postgres"]["hint"]
     assert "insert on 'other.cards'" in shop["mongodb"]["problem"]

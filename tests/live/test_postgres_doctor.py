@@ -69,7 +69,7 @@ def test_a_wrong_secret(cli: Cli) -> None:
 def test_no_such_role(cli: Cli) -> None:
     sql(cli, "DROP OWNED BY report", database="shop")
     sql(cli, "DROP ROLE report")
-    assert says(cli, "report") == "there is no role report in postgres"
+    assert says(cli, "report") == "there is no login report in postgres"
 
 
 def test_a_role_that_may_not_log_in(cli: Cli) -> None:

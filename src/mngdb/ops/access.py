@@ -192,10 +192,10 @@ def _refused(context: Context, instance: Instance, app: str, error: ConnectError
     except MngdbError:
         return error  # what the app was told is all that is known
     login = context.login(asked, app).user
-    actions = {step.action for step in steps if bare_login(step.object) == login}
-    if "create" in actions:
+    mine = {step.action: step.detail for step in steps if bare_login(step.object) == login}
+    if "create" in mine:
         return ConnectError(f"there is no login {login} in {instance.name}", "mngdb up", "auth")
-    if "change" in actions and "not permitted" not in error.message:
+    if "secret" in mine.get("change", "") and "not permitted" not in error.message:
         text = f"the secret of {login} in the vault is not the one on the server"
         return ConnectError(text, "mngdb up", "auth")
     return error

@@ -34,6 +34,7 @@ _KINDS = (
 )
 #: What the server says, to SQLSTATE.
 _REFUSED = (
+    (re.compile(r'(?P<login>permission denied) for database ".*"'), "42501"),
     (re.compile(rf"permission denied for (?P<kind>{_KINDS}) (?P<name>.+)"), "42501"),
     (re.compile(rf"(?P<owner>must be owner) of (?P<kind>{_KINDS}) (?P<name>.+)"), "42501"),
     (re.compile(r'permission denied to (?P<to>[a-z ]+?)(?: "(?P<name>[^"]*)")?'), "42501"),
@@ -151,7 +152,7 @@ def _refusals(lines: Iterable[str], zone: ZoneInfo) -> list[_Refusal]:
             said = pattern.fullmatch(text)
             if said is not None and (level == "FATAL" or not _FATAL & {*said.groupdict()}):
                 at = datetime.fromisoformat(moment).replace(tzinfo=zone).timestamp()
-                words = {key: value or "" for key, value in said.groupdict().items()}
+                words = {key: (value or "").strip('"') for key, value in said.groupdict().items()}
                 found[number] = _Refusal(login, database, at, words, code, "")
                 last[pid] = number
                 break
@@ -180,7 +181,7 @@ def _remedy(asked: DesiredInstance, one: _Refusal, extensions: Mapping[str, list
         names = json.dumps([*dict.fromkeys([*grant.extensions, *extensions[app]])])
         return f"{place}.extensions: {names}, of those that the server has the files of"
     nothing = f"no line of the file permits {one.what}"
-    if said.get("to") or said["name"].startswith(("pg_", '"pg_')):
+    if said.get("to") or said["name"].startswith("pg_"):
         return nothing
     if said["kind"] not in {"table", "view", "materialized view", "sequence", "schema", "relation"}:
         return nothing

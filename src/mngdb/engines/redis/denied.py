@@ -21,6 +21,7 @@ from mngdb.engines.redis.look import pairs, told
 from mngdb.facts.denied import OLD_CLIENT, Denied, quoted
 from mngdb.model import DesiredInstance
 from mngdb.spec.redis import RedisGrant
+from mngdb.spec.redis_commands import harms_neighbours
 
 #: Entries: the server keeps 128 unless it is told otherwise (acllog-max-len).
 _MOST = "1000"
@@ -94,7 +95,7 @@ def _entry(answer: Sequence[Any] | Mapping[str, Any]) -> _Entry:
         said["reason"],
         said["username"],
         said["object"],
-        found[1].replace("|", " ") if found else "a command",
+        found[1].replace("|", " ") if found else "something",
         _WITHIN.get(said["context"], ""),
         int(said["count"]),
         float(said["age-seconds"]),
@@ -133,11 +134,16 @@ def _line(
         return f"{place}.access: readwrite"
     if reason == "command":
         wanted = [f"+{one.object}" for one in entries]
-        return _with(place, grant, "commands", grant.commands, wanted)
-    wanted = [one.object for one in entries]
+        return _commands(asked, place, grant, wanted)
     if reason == "channel":
-        had = grant.keys if grant.channels is None else grant.channels
-        return _with(place, grant, "channels", had, wanted)
+        literal = [one.object for one in entries if one.command == "psubscribe"]
+        below = [one for one in literal if not _refuses(grant, "patterns", grant.patterns, one)]
+        others = [one.object for one in entries if one.object not in below]
+        had = [one for one in grant.heard if one not in grant.patterns]
+        parts = [_with(place, grant, "patterns", grant.patterns, below)] if below else []
+        parts += [_with(place, grant, "channels", had, others)] if others else []
+        return "; ".join(parts)
+    wanted = [one.object for one in entries]
     owners = {key: _owner(asked, app, key) for key in wanted}
     free = [_prefix(key) for key, owner in owners.items() if not owner]
     parts = [_with(place, grant, "keys", grant.keys, free)] if free else []
@@ -170,24 +176,44 @@ def _prefix(key: str) -> str:
     return f"{head}:*" if head and colon else key
 
 
+def _commands(asked: DesiredInstance, place: str, grant: RedisGrant, wanted: Sequence[str]) -> str:
+    """The same for rules of commands: some are for an instance that the app has to itself."""
+    alone = len(asked.instance.grants) == 1
+    harms = {one: why for one in dict.fromkeys(wanted) if (why := harms_neighbours(one))}
+    shared = {} if alone else harms
+    free = [one for one in wanted if one not in shared]
+    parts = [_with(place, grant, "commands", grant.commands, free)] if free else []
+    parts += [
+        f"{_name(one)} is for an instance of its own ('instances:'): {why}"
+        for one, why in shared.items()
+    ]
+    return "; ".join(parts)
+
+
 def _with(
     place: str, grant: RedisGrant, field: str, had: Sequence[str], wanted: Sequence[str]
 ) -> str:
     """The line with what the file would take of `wanted`, and what it takes none of."""
-    good, bad = [], []
-    for one in dict.fromkeys(wanted):
-        given = grant.model_dump(by_alias=True, exclude_unset=True)
-        try:
-            RedisGrant.model_validate(given | {field: [*had, one]})
-        except ValidationError:
-            bad.append(one)
-        else:
-            good.append(one)
+    bad = [one for one in dict.fromkeys(wanted) if _refuses(grant, field, had, one)]
+    good = [one for one in wanted if one not in bad]
     parts = []
     if good:
         value = json.dumps([*dict.fromkeys([*had, *good])], ensure_ascii=False)
         parts.append(f"{place}.{field}: {value}")
     if bad:
-        names = ", ".join(quoted(one.removeprefix("+")) for one in bad)
-        parts.append(f"no line of the file permits {names}")
+        parts.append(f"no line of the file permits {', '.join(map(_name, bad))}")
     return "; ".join(parts)
+
+
+def _refuses(grant: RedisGrant, field: str, had: Sequence[str], one: str) -> bool:
+    """Whether the file does not take one more in a list of the app's."""
+    given = grant.model_dump(by_alias=True, exclude_unset=True)
+    try:
+        RedisGrant.model_validate(given | {field: [*had, one]})
+    except ValidationError:
+        return True
+    return False
+
+
+def _name(wanted: str) -> str:
+    return quoted(wanted.removeprefix("+"))

@@ -176,7 +176,15 @@ def cause(text: str) -> str:
 _FAILURES = {
     os.strerror(code): code
     for code in (
-        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG),
+        *(
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EROFS,
+            errno.EIO,
+            errno.EFBIG,
+            errno.EISDIR,
+            errno.ENOENT,
+        ),
         *(errno.ENOMEM, errno.EAGAIN, errno.EACCES, errno.EPERM, errno.EMFILE),
     )
 }
