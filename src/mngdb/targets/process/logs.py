@@ -189,7 +189,7 @@ _FAILURES = {
     )
 }
 #: Who said it and when, in Redis' log.
-_STAMP_REDIS = re.compile(r"^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ \S ")
+_PID_AND_TIME = re.compile(r"^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ \S ")
 
 
 def failure(lines: Sequence[str]) -> tuple[str, int] | None:
@@ -197,7 +197,7 @@ def failure(lines: Sequence[str]) -> tuple[str, int] | None:
     for line in reversed(lines):
         for text, code in _FAILURES.items():
             if text in line:
-                return _STAMP_REDIS.sub("", _STAMP.sub("", line))[:_WIDE], code
+                return _PID_AND_TIME.sub("", _STAMP.sub("", line))[:_WIDE], code
     return None
 
 
