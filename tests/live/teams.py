@@ -27,6 +27,8 @@ _PEOPLE = [f"person{number}" for number in range(1, 11)]
 _ROLES = f"""
 CREATE ROLE shop LOGIN PASSWORD '{SECRET}';
 CREATE DATABASE shop OWNER shop;
+CREATE DATABASE shop_test OWNER shop;
+ALTER ROLE shop CREATEDB;
 CREATE ROLE grafana LOGIN PASSWORD '{SECRET}';
 CREATE DATABASE grafana;
 GRANT ALL PRIVILEGES ON DATABASE grafana TO grafana;

@@ -22,7 +22,7 @@ Teams = Mapping[str, Team]
 PEOPLE = {f"person{number}": {"database": "shop", "access": "readwrite"} for number in range(1, 11)}
 APPS = {
     "postgres": {
-        "shop": "shop",
+        "shop": {"databases": ["shop", "shop_test"], "create_databases": True},
         "grafana": "grafana",
         "report": {"database": "shop", "access": "readonly"},
         "worker": {"database": "shop", "access": "readwrite"},
@@ -36,7 +36,7 @@ APPS = {
     "mongodb": {
         "chat": "chat",
         "nested": "chat",
-        "several": "chat",
+        "several": {"databases": ["chat", "shop"]},
         "report": {"database": "chat", "access": "readonly"},
     },
     "redis2": {},

@@ -3,6 +3,7 @@ comments."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import textwrap
@@ -71,7 +72,7 @@ def written(name: str, parts: Sequence[Part], target: str) -> Text:
                 others += [f"{app.name} ({part.name}): {why}", *_said(part, app)]
                 continue
             assert app.right is not None  # noqa: S101 - else it was refused
-            apps.setdefault(app.name, {})[part.name] = _short(app.right)
+            apps.setdefault(app.name, {})[part.name] = _short(part, app.right)
             notes.setdefault(app.name, []).extend(_said(part, app))
             if app.password is not None:
                 passwords[f"{part.name}_{app.name}"] = app.password
@@ -159,9 +160,14 @@ def _said(part: Part, app: FoundApp) -> list[str]:
     return [f"{app.name} ({part.name}): {note}" for note in app.notes]
 
 
-def _short(right: Mapping[str, Any]) -> Any:
-    """The short form, where there is one: a right of one key."""
-    return next(iter(right.values())) if len(right) == 1 else dict(right)
+def _short(part: Part, right: Mapping[str, Any]) -> Any:
+    """The short form of a right, where it has one that means the same."""
+    model = MODELS[part.engine].grant
+    first, *others = right.values()
+    with contextlib.suppress(ValidationError):
+        if not others and model.model_validate(first) == model.model_validate(right):
+            return first
+    return dict(right)
 
 
 def _comment(text: str, indent: str, mark: str = "") -> Iterator[str]:

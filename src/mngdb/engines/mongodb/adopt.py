@@ -86,9 +86,11 @@ def _app(user: User, roles: Mapping[str, Role]) -> FoundApp:
     database, access = min(
         held.items(), key=lambda one: (one[0] != user.name, one[1] != "readwrite", one[0])
     )
-    right = {"database": database} | ({"access": access} if access == "readonly" else {})
+    same = sorted(one for one in held if held[one] == access and one != database)
+    right: dict[str, Any] = {"databases": [database, *same]} if same else {"database": database}
+    right |= {"access": access} if access == "readonly" else {}
     notes = [f"roles: {_listed(user)}"]
-    others = sorted(held.keys() - {database})
+    others = sorted(held.keys() - {database, *same})
     if others:
         notes.append(f"also {', '.join(f'{held[one]} on {one}' for one in others)}, which stays")
     if user.mechanisms and "SCRAM-SHA-256" not in user.mechanisms:

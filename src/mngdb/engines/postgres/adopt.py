@@ -18,6 +18,7 @@ from mngdb.words import many
 
 #: What every server has.
 _EVERYBODYS = ("postgres", "template0", "template1")
+_CREATEDB = "CREATEDB"
 #: Names that a sentence has.
 _SHOWN = 8
 #: Settings that somebody set and that others should know.
@@ -103,7 +104,7 @@ def found(session: Session) -> FoundServer:
         who = f"members {_listed(within)}" if within else "no members"
         notes.append(f"role {group} (cannot log in{nested}; {who}): the file has no groups")
     owned = {place.owner for place in places} - {session.access.user}
-    used = {str(app.right["database"]) for app in apps if app.right}
+    used = {name for app in apps for name in _databases(app.right or {})}
     notes += [
         f"database {place.name}: no login that the file can describe uses it (owner {place.owner})"
         for place in places
@@ -112,6 +113,11 @@ def found(session: Session) -> FoundServer:
     settings = dict(session.rows(_SETTINGS, list(_TOLD)))
     keys = {"version": str(version), **({"settings": settings} if settings else {})}
     return FoundServer(tuple(apps), keys, tuple(notes))
+
+
+def _databases(right: Mapping[str, Any]) -> list[str]:
+    """Those that a right of the file names."""
+    return [*right.get("databases", ()), *([right["database"]] if "database" in right else ())]
 
 
 def _name(role: _Role) -> str:
@@ -177,15 +183,17 @@ def _app(role: _Role, places: Iterable[_Place], owners: dict[str, str]) -> Found
     notes: list[str] = []
     ranked = sorted(
         ((_rank(role.name, place), place) for place in places),
-        key=lambda one: (-one[0], one[1].name),
+        key=lambda one: (-one[0], one[1].name != role.name, one[1].name),
     )
     ranked = [(rank, place) for rank, place in ranked if rank]
-    if role.special:
-        notes.append(f"also has {', '.join(role.special)}, which the file does not grant")
+    special = [word for word in role.special if word != _CREATEDB]
+    if special:
+        notes.append(f"also has {', '.join(special)}, which the file does not grant")
     if role.groups:
         notes.append(f"member of {_listed(role.groups)}, which the file does not grant")
     if not ranked:
-        return FoundApp(role.name, None, ("has rights on the tables of no database", *notes))
+        may = f", and {_CREATEDB}" if _CREATEDB in role.special else ""
+        return FoundApp(role.name, None, (f"has rights on the tables of no database{may}", *notes))
     rank, place = ranked[0]
     level = place.levels.get(role.name, Level())
     right: dict[str, Any] = {"database": place.name}
@@ -202,12 +210,29 @@ def _app(role: _Role, places: Iterable[_Place], owners: dict[str, str]) -> Found
                                           "readonly and readwrite", *notes))  # fmt: skip
     else:
         right["access"] = level.access
+    same = [other.name for at, other in ranked[1:] if _alike(role.name, right, at, other)]
+    if same:
+        del right["database"]
+        right = {"databases": [place.name, *same], **right}
+    if _CREATEDB in role.special:
+        if "access" in right:
+            notes.append(f"also has {_CREATEDB}, which the file grants to owners only")
+        else:
+            right["create_databases"] = True
     if role.connections >= 0:
         right["connections"] = role.connections
-    others = [other.name for _, other in ranked[1:]]
+    others = [other.name for _, other in ranked[1:] if other.name not in same]
     if others:
         notes.append(f"also has rights in {_listed(others)}, which stay")
     return FoundApp(role.name, right, tuple(notes))
+
+
+def _alike(name: str, right: Mapping[str, Any], rank: int, other: _Place) -> bool:
+    """Whether a login has the same right in another database as in its main one."""
+    if "access" in right:
+        level = other.levels.get(name, Level())
+        return rank < _OWNS and level.access == right["access"]
+    return other.owner == name
 
 
 #: What makes a database a login's own, the strongest first: it owns it, it may create in it, it
