@@ -86,6 +86,13 @@ def env(tmp_path: Path) -> Env:
     return Env(Cli(tmp_path))
 
 
+def test_how_long_the_secrets_of_others_are_is_their_matter(env: Env) -> None:
+    env.path.write_text(
+        env.path.read_text() + "STRIPE_API_KEY=Kd8vm3Qx0aB1\nSMTP_PASSWORD=Kd8vm3\n"
+    )
+    assert env.findings()["env.password-length"].verdict == "pass"
+
+
 def test_what_stays_between_containers_leaves_no_machine(cli: Cli) -> None:
     cli.write("target: compose\npostgres: {}\napps: {shop: {postgres: shop}}\n")
     text = "POSTGRES_URL=postgresql://shop:" + "x1" * 20 + "@mng-pg:5432/shop\n"

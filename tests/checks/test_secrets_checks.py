@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from mngdb.checks import registry, strength
 from mngdb.findings import Finding
+from mngdb.literals import placeholder
 from mngdb.ops.rotate.note import Entry, keep
 from mngdb.secret import generate
 from mngdb.targets.local.runner import LocalRunner
@@ -187,7 +188,7 @@ def test_a_secret_that_is_long_and_simple(stack: Cli, text: str) -> None:
 def test_what_is_random_is_never_called_weak() -> None:
     for _ in range(2000):
         value = generate().reveal()
-        assert not strength.placeholder(value), value
+        assert not placeholder(value), value
         assert strength.guessable(value) is None, value
 
 
@@ -261,6 +262,25 @@ def test_an_env_file_on_another_branch(repository: Cli) -> None:
     git(repository, "commit", "-qm", "api")
     git(repository, "checkout", "-q", "main")
     assert failed(repository, "secrets.committed") == "api/.env.production"
+
+
+def test_keys_that_were_committed_and_removed(repository: Cli) -> None:
+    key = "-----BEGIN EC " + "PRIVATE KEY-----\nMHcCAQ\n"
+    for name, text in (
+        ("server.key", key),
+        ("deploy/ca.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n"),
+        ("deploy/both é.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n" + key),
+        ("slides.key", "not a key"),
+        ("tests/tls/server.key", key),
+    ):
+        path = repository.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "keys")
+    git(repository, "rm", "-qr", "server.key", "deploy")
+    git(repository, "commit", "-qm", "gone")
+    assert failed(repository, "secrets.committed") == "deploy/both é.pem, server.key"
 
 
 def test_a_secret_in_the_history(repository: Cli) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 
 from mngdb.checks import uris
 from mngdb.checks.catalogue import checks
-from mngdb.checks.strength import long_enough, no_placeholder, placeholder, random_enough
+from mngdb.checks.strength import long_enough, no_placeholder, random_enough
 from mngdb.facts.environment import EnvFacts, EnvFile
 from mngdb.findings import Check, Judgement, judged, listed, not_applicable
+from mngdb.literals import placeholder
 
 #: Variables whose value is a secret, whoever gives it that name.
 SECRET_NAME = re.compile(
@@ -39,6 +40,20 @@ def passwords(variables: EnvFacts) -> Iterator[tuple[str, str]]:
     for name, uri in _uris(variables):
         if uri.password is not None:
             yield name, uri.password
+
+
+#: What a stack issues, and the app's own keys; whoever issues another decides how long it is.
+_ISSUED = re.compile(
+    r"^(?:MONGO|REDIS|POSTGRES|PG|DB_|DATABASE|JWT|SESSION|APP_|COOKIE)|^SECRET_KEY"
+)
+
+
+def _issued(facts: EnvFacts) -> Iterator[tuple[str, str]]:
+    """Of the passwords, those of which somebody here decides."""
+    needed = {name for names in facts.needed.values() for name in names}
+    for name, value in passwords(facts):
+        if name in needed or _ISSUED.search(name) or uris.is_uri(facts.variables[name].reveal()):
+            yield name, value
 
 
 def _of_file(judge: Callable[[EnvFile], Judgement]) -> Callable[[EnvFacts], Judgement]:
@@ -265,8 +280,8 @@ CHECKS: tuple[Check[EnvFacts], ...] = checks(
         "env.pool": _bounded("_POOL_SIZE", "maxpoolsize", 1, 100),
         "env.connect-timeout": _bounded("_CONNECT_TIMEOUT_MS", "connecttimeoutms", 1000, 30_000),
         "env.socket-timeout": _bounded("_SOCKET_TIMEOUT_MS", "sockettimeoutms", 1000, 300_000),
-        "env.password-length": lambda facts: long_enough((n, len(v)) for n, v in passwords(facts)),
-        "env.password-strength": lambda facts: random_enough(passwords(facts)),
+        "env.password-length": lambda facts: long_enough((n, len(v)) for n, v in _issued(facts)),
+        "env.password-strength": lambda facts: random_enough(_issued(facts)),
         "env.placeholder": lambda facts: no_placeholder(passwords(facts)),
         "env.login": _login,
         "env.file-mode": _of_file(

@@ -1,18 +1,15 @@
-"""Secrets in a project's files: what a line gives away, what a CI file should not hold. Pure."""
+"""Secrets in a project's files: what a line gives away. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-import yaml
 from msgspec import Struct
 
-from mngdb.checks.environment import SECRET_NAME
-from mngdb.checks.strength import placeholder
 from mngdb.data import texts
 from mngdb.findings import Severity
+from mngdb.literals import SWITCHES, Kind, literal, looks_random, secret_name, usual
 
 
 class Rule(Struct, frozen=True):
@@ -39,27 +36,55 @@ RULES: dict[str, Rule] = {
 }
 #: As detect-secrets has it, in any comment.
 ALLOWED = re.compile(r"pragma: ?allowlist[ -]secret")
+#: A longer line was not written by a person.
+LONGEST = 4000
 _URI = re.compile(
-    r"\b(?:rediss?|postgres(?:ql)?(?:\+\w+)?|mongodb(?:\+srv)?|mysql|amqps?)://"
-    r"[^\s:/@'\"`<>{}$]*:(?P<password>[^\s@'\"`]+)@"
+    r"\b(?:rediss?|postgres(?:ql)?(?:\+\w+)?|mongodb(?:\+srv)?|mysql(?:\+\w+)?|mariadb|amqps?)://"
+    r"[^\s:/@'\"`<>{}$]*:(?P<password>[^\s@'\"`]+)@(?P<host>[\w.-]*)"
 )
+#: Where nobody else gets in.
+_HERE = re.compile(r"(?:localhost|127\.0\.0\.1|host\.docker\.internal|)$")
+#: Of nobody: RFC 2606.
+_NOWHERE = re.compile(r"(?:.*\.)?(?:example(?:\.\w+)?|test|invalid)$")
 #: -a and --pass of redis-cli, -p and --password of mongosh and its like, when a value follows.
 _ARGUMENT = re.compile(
     r"\bredis-cli\b[^|;&\n]*?\s(?:-a|--pass)[ =]+\S"
     r"|\bmongo(?:sh|dump|restore|import|export)?\b[^|;&\n]*?\s(?:-p|--password)(?:[ =]+[^\s-]|=\S)"
 )
 _WRITTEN = re.compile(
-    r"\b(?:echo|printf)\b[^|\n]*?(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY)\w*[ \\\"']*[=:]",
-    re.IGNORECASE,
+    r"\b(?:echo|printf)\b[^|\n]*?(?<![\w:])(?P<name>\w+)[ \\\"']*[=:]"
+    r"(?P<value>[ \\\"']*[^\s\\\"']*)"
 )
 #: In scripts, Dockerfiles, lists of Compose and the commands of CI files: NAME=value.
 _ASSIGNED = re.compile(
     r"(?:^|[\s'\"])(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>\"[^\"]*\"|'[^']*'|[^\s'\"#;&|]+)"
 )
-#: As SECRET_NAME, of clients whose name ends otherwise.
-_CLIENTS = {"PGPASSWORD", "REDISCLI_AUTH", "MYSQL_PWD"}
-#: A shorter value is a switch or a number.
-_LEAST = 4
+#: A line of a configuration file, whatever its dialect; also in a mapping in braces.
+_SET = re.compile(
+    r"(?:^[\s-]*|[{,]\s*)[\"']?(?P<name>[A-Za-z_][\w.-]*)[\"']?(?::\s+|\s*=\s*|\":)"
+    r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s#,}{\[]\S*)"
+)
+#: In code, a text in quotes.
+_QUOTED = re.compile(
+    r"\b(?P<name>[A-Za-z_][\w-]*)[\"']?(?:\s*:\s*\w+)?\s*(?:=>|:=|=|:)\s*(?P<value>\"[^\"\s]+\"|'[^'\s]+')"
+)
+#: What servers and their tools read, each in a form of its own.
+_FORMS = (
+    ("requirepass", re.compile(r"(?:^\s*|--)requirepass[\s=\"',]+(?P<value>[^\s\"',]+)")),
+    ("masterauth", re.compile(r"(?:^\s*|--)masterauth[\s=\"',]+(?P<value>[^\s\"',]+)")),
+    ("auth-pass", re.compile(r"^\s*sentinel\s+auth-pass\s+\S+\s+\"?(?P<value>[^\s\"]+)")),
+    ("a user's password", re.compile(r"(?:^|\s)user\s+\S+\s.*?[\s\"']>(?P<value>[^\s\"']+)")),
+    ("a login's password",
+     re.compile(r"(?i:(?:USER|ROLE|LOGIN)\s.*?\bPASSWORD|IDENTIFIED\s+BY)"
+                r"\s+[eE]?'(?P<value>[^']+)'")),
+    ("a user's password", re.compile(r"\bpwd[\"']?\s*:\s*[\"'](?P<value>[^\"']+)[\"']")),
+)  # fmt: skip
+#: In a file of this name each line is a login.
+_OF_FILES = (
+    ("pgpass", re.compile(r"^[^#\s:][^:]*:[^:]*:[^:]*:[^:]*:(?P<value>.+)$")),
+    ("userlist.txt", re.compile(r"^\s*\"[^\"]*\"\s+\"(?P<value>[^\"]+)\"")),
+)
+LISTS = tuple(name for name, _ in _OF_FILES)
 #: All of it, or one variable; of that, its name.
 _PRINTED = re.compile(
     r"\b(?:console\.(?:log|info|debug|warn|error)|print|log(?:ger|ging)?\.\w+)\([^)]*"
@@ -69,121 +94,85 @@ _PRINTED = re.compile(
 _HOLDER = re.compile(r"(?:^|_)(?:URL|URI|DSN|CONNECTION_?STRING|CREDENTIALS?|AUTH|KEY|PWD)$")
 
 
-def given(value: str) -> bool:
-    """Whether it is a value, and neither a variable's name nor a placeholder."""
-    filled_in = re.fullmatch(r"[%$]\w+%?|.*(?:\$\{|\$\(|\{\{|<|\{[\w.]*\}).*", value)
-    # what people write for any password at all
-    usual = value.strip("*.x…").casefold() in {"", "pass", "pw", "pwd", "p", "user"}
-    return not (filled_in or usual or placeholder(value))
+def connection(text: str, of: Kind) -> bool:
+    """Whether it holds a connection string that lets in."""
+    for match in _URI.finditer(text):
+        password, host = match["password"], match["host"]
+        if literal(password, Kind.CONFIG) is None or _NOWHERE.match(host):
+            continue
+        if of is Kind.CONFIG:
+            return True
+        known = looks_random(password) if of is Kind.SHOWN else not usual(password)
+        if known and not _HERE.match(host):
+            return True
+    return False
 
 
-def lines(text: str) -> Iterator[Hit]:
-    """What the lines of a file give away."""
-    if not any(one.search(text) for one in (_URI, _ARGUMENT, _WRITTEN, _PRINTED, _ASSIGNED)):
-        return  # most files, at a fraction of the time
-    for number, line in enumerate(text.splitlines(), 1):
-        if any(given(match["password"]) for match in _URI.finditer(line)):
+def lines(
+    text: str, numbers: Iterable[int], of: Kind, name: str = "", *, code: bool = False
+) -> Iterator[Hit]:
+    """What lines of a file give away: those with these numbers, from 1. `name`: the file's, in
+    small letters; `code`: values stand in quotes."""
+    forms = _FORMS + tuple(form for form in _OF_FILES if name.endswith(form[0]))
+    every = text.split("\n")
+    for number in range(1, len(every) + 1) if len(forms) > len(_FORMS) else numbers:
+        line = every[number - 1]
+        if len(line) > LONGEST:
+            continue
+        if connection(line, of) and not (code and of is Kind.SHOWN):
             yield Hit("scan.connection-string", number, "a connection string with a password")
-        if _ARGUMENT.search(line):
+        if of is not Kind.MADE and _ARGUMENT.search(line):
             yield Hit("scan.argument", number, "a password in the arguments")
-        if _WRITTEN.search(line):
-            yield Hit("scan.written", number, "a password is written out")
         if any(_secret(match["name"]) for match in _PRINTED.finditer(line)):
             yield Hit("scan.printed", number, "the environment is printed")
-        for match in _ASSIGNED.finditer(line):
-            name, value = match["name"], match["value"].strip("\"'")
-            secret = SECRET_NAME.search(name) or name in _CLIENTS
-            if secret and len(value) >= _LEAST and given(value) and not _WRITTEN.search(line):
-                yield Hit("scan.assigned", number, f"{name} is a plain value")
+        if any(map(_is_written, _WRITTEN.finditer(line))):
+            yield Hit("scan.written", number, "a password is written out")
+        elif of is not Kind.MADE and not (code and of is Kind.SHOWN):  # of a test: made up
+            whole = (
+                f"{line} {every[number].strip(' -')}"
+                if _OPENS.search(line) and every[number:]
+                else line
+            )
+            for what in _assigned(whole, of, forms, code):
+                yield Hit("scan.assigned", number, what)
+
+
+#: The end of an argument's name in a list, whose value stands in the next line.
+_OPENS = re.compile(r"^\s*-\s*[\"']?--(?:requirepass|masterauth)[\"']?\s*$")
+
+
+def _assigned(
+    line: str, of: Kind, forms: Sequence[tuple[str, re.Pattern[str]]], code: bool
+) -> set[str]:
+    """What a line says of secrets that stand in it."""
+    patterns = (_QUOTED,) if code else (_ASSIGNED, _SET)
+    doubtful = code or of is Kind.SHOWN
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        for match in pattern.finditer(line):
+            if secret_name(match["name"]):
+                value = match["value"].rstrip(",;").strip("\"'")
+                value = value if value.startswith("$") else value.rstrip(")]}\"'")
+                said = literal(value, of)
+                if said is not None and (not doubtful or looks_random(value)):
+                    found[match["name"]] = said
+    for name, pattern in forms:
+        for match in pattern.finditer(line):
+            said = literal(match["value"].strip("'\""), of)
+            if said is not None:
+                found[name] = said
+    return {f"{name} is a plain value{said}" for name, said in found.items()}
+
+
+def _is_written(match: re.Match[str]) -> bool:
+    """Whether what a script writes is a secret, and no word about one."""
+    value = match["value"].strip(" \\\"'")
+    filled_in = value.startswith(("$", "%"))
+    plain = match[0].endswith("=" + match["value"]) and value.casefold() not in SWITCHES
+    word = match["name"].casefold() == "pass"  # what a test says
+    return not word and secret_name(match["name"]) and bool(value) and (filled_in or plain)
 
 
 def _secret(name: str) -> bool:
     """Whether a variable that is printed gives a secret away; '': all of them are."""
-    return not name or bool(SECRET_NAME.search(name.upper()) or _HOLDER.search(name.upper()))
-
-
-#: Where a value comes from that is not in the file: all but `vars`, which everybody can read.
-_ELSEWHERE = "secrets|steps|needs|github|inputs|env|matrix|jobs?"
-
-
-def github(text: str) -> Iterator[Hit]:
-    """A workflow of GitHub Actions: `env`, `with` and `secrets` of the workflow, its jobs and their
-    steps. What stands for a password in a service, which ends with its job, is none."""
-    maps = {"env", "with", "secrets"}
-    yield from _ci(text, maps, rf".*\$\{{\{{(?:[^}}]*[^\w.}}])?(?:{_ELSEWHERE})[.\[].*")
-
-
-def gitlab(text: str) -> Iterator[Hit]:
-    """.gitlab-ci.yml: `variables` of the pipeline and of its jobs."""
-    yield from _ci(text, {"variables"}, r"\$\w+|\$\{\w+\}|.*\$\[\[.*")
-
-
-def included(text: str) -> Iterator[str]:
-    """The files of the same project that a .gitlab-ci.yml includes: patterns, from its top."""
-    try:
-        root = yaml.compose(text, Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, RecursionError):
-        return  # that it cannot be read is told where it is judged
-    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
-        if key.value != "include":
-            continue
-        for one in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-            local = [one] if isinstance(one, yaml.ScalarNode) else []
-            if isinstance(one, yaml.MappingNode):
-                local = [inner for name, inner in one.value if name.value == "local"]
-            yield from (str(found.value).lstrip("/") for found in local)
-
-
-def _ci(text: str, maps: set[str], referring: str) -> Iterator[Hit]:
-    try:
-        root = yaml.compose(text, Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark: Any = getattr(error, "problem_mark", None)
-        yield Hit("scan.ci-file", mark.line + 1 if mark else 1, "not valid YAML")
-        return
-    for name, node, passing in _variables(root, maps):
-        value = node.value
-        secret = SECRET_NAME.search(name.upper().replace("-", "_"))
-        holds = any(given(match["password"]) for match in _URI.finditer(value))
-        holds = holds or bool(secret and value and not (passing and placeholder(value)))
-        if holds and not re.fullmatch(referring, value):
-            yield Hit("scan.ci-plain", node.start_mark.line + 1, f"{name} is a plain value")
-
-
-def _variables(
-    node: yaml.Node | None,
-    maps: set[str],
-    seen: frozenset[int] = frozenset(),
-    passing: bool = False,
-) -> Iterator[tuple[str, yaml.ScalarNode, bool]]:
-    """Every name and value of the mappings that are called so, and whether it is of a service that
-    passes. Aliases may lead in circles."""
-    if node is None or id(node) in seen or len(seen) > 50:
-        return
-    seen |= {id(node)}
-    if isinstance(node, yaml.SequenceNode):
-        for one in node.value:
-            yield from _variables(one, maps, seen, passing)
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value in maps and isinstance(value, yaml.MappingNode):
-                yield from ((*found, passing) for found in _scalars(value))
-            else:
-                yield from _variables(value, maps, seen, passing or key.value == "services")
-
-
-def _scalars(
-    node: yaml.MappingNode, seen: frozenset[int] = frozenset()
-) -> Iterator[tuple[str, yaml.ScalarNode]]:
-    for key, value in node.value:
-        if key.value == "<<" and id(value) not in seen:  # others' variables, merged into these
-            merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
-            for one in merged:
-                if isinstance(one, yaml.MappingNode):
-                    yield from _scalars(one, seen | {id(value)})
-        elif isinstance(value, yaml.ScalarNode):
-            yield str(key.value), value
-        elif isinstance(value, yaml.MappingNode):  # GitLab: {value: …, description: …}
-            for inner, one in value.value:
-                if inner.value == "value" and isinstance(one, yaml.ScalarNode):
-                    yield str(key.value), one
+    return not name or secret_name(name) or bool(_HOLDER.search(name.upper()))

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from itertools import pairwise
 
 from mngdb.findings import Judgement, listed
+from mngdb.literals import placeholder
 
 #: Requirement B12.
 LENGTH = 32
 #: Below this a machine of today may guess it from a stolen hash.
 _BITS = 80
-#: Words that stand where nobody has put a secret yet, or that everybody tries first.
-_WORDS = (
-    *("password", "passw0rd", "changeme", "change-me", "change_me", "placeholder", "replace-me"),
-    *("replaceme", "replace_me", "example", "insert-", "insert_", "your-", "your_", "dummy-"),
-    *("foobared", "letmein", "qwerty", "123456", "strong_", "notsecure", "insecure", "secret"),
-)
-_WHOLE = re.compile(
-    r"(?:admin|root|redis|postgres(?:ql)?|mongo(?:db)?|default|test|todo|xxx+|guest|user|app|dev"
-    r"|pass|null|none|true|false|\.+|\*+)[\W\d_]*",
-    re.IGNORECASE,
-)
-_MARKED = re.compile(r"<[^>]*>|\$\{[^}]*\}|\$\([^)]*\)|\{\{.*\}\}|\[[^\]]*\]")
-
-
-def placeholder(value: str) -> bool:
-    """Whether it is a word that stands for a secret, or one that everybody tries."""
-    lower = value.casefold()
-    return bool(
-        any(word in lower for word in _WORDS) or _WHOLE.fullmatch(value) or _MARKED.fullmatch(value)
-    )
 
 
 def guessable(value: str) -> str | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from mngdb.checks import scan as rules
-from mngdb.checks.strength import placeholder
+from mngdb.checks import scan_ci
+from mngdb.data import texts
 from mngdb.errors import UsageError
 from mngdb.findings import Finding
+from mngdb.literals import Kind, is_code, kind, literal, suspects
 from mngdb.ops.check import Report
 from mngdb.ops.context import Context
 from mngdb.vaults import inspect, leaks
@@ -21,15 +24,13 @@ from mngdb.vaults.git import repository
 #: A larger file is no text that a person wrote.
 _MOST = 1 << 20
 _FOLDERS = {".git", ".mngdb", ".venv", "venv", "node_modules", "__pycache__", ".tox", "vendor"}
-#: Of detect-secrets; what goes by the look of letters alone finds a hundred for one.
-_LEFT_OUT = {"Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector"}
-#: Kubernetes' and GitHub's ways to say which secret is meant.
-_NAMING = re.compile(
-    r"(?:existing_?-?secret|secret_?-?(?:name|ref|key|store))\w*[\"']?\s*[:=]|\bsecrets: inherit",
-    re.IGNORECASE,
-)
-#: Files that are there to show a form.
-_EXAMPLES = (".example", ".sample", ".template", ".dist", ".md", ".rst")
+#: Detectors of detect-secrets by name, and what stands before what they find.
+_DETECTORS: dict[str, list[str]] = texts(__file__)
+#: Of these, documentation and tests have examples.
+_EXAMPLES = {"JSON Web Token"}
+_SHOWN = {Kind.SHOWN, Kind.MADE}
+#: The lines of a private key, after its first.
+_KEY = re.compile(r"PRIVATE KEY(?: BLOCK)?-----[\s\"'\\nr+,]+[A-Za-z0-9+/=:, -]{16}|PuTTY-User-Key")
 
 
 def scan(context: Context, paths: Sequence[Path]) -> Report:
@@ -45,11 +46,10 @@ def scan(context: Context, paths: Sequence[Path]) -> Report:
     kept = inspect.kept(context.vault, context.known_secrets())
     needles = leaks.Needles.of(kept.secrets)
     findings: list[Finding] = []
-    with _detectors():
-        suspect, of_gitlab = _suspect(), _of_gitlab(files)
-        for file in files:
-            shown = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
-            findings += (_finding(hit, shown) for hit in _hits(file, needles, suspect, of_gitlab))
+    look = _Look(needles, _detectors(), _of_gitlab(files), [*(paths or [folder])])
+    for file in files:
+        shown = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+        findings += (_finding(hit, shown) for hit in look.at(file))
     found = {one.id for one in findings}
     clean = (rule for rule in rules.RULES.values() if rule.id not in found)
     findings += (_judged(rule, "", "pass", f"{len(files)} files") for rule in clean)
@@ -101,83 +101,98 @@ def _of_gitlab(files: Sequence[Path]) -> set[Path]:
     found = {file for file in files if fnmatchcase(file.name, "*.gitlab-ci.y*ml")}
     for file in list(found):
         with suppress(OSError):  # that it cannot be read is told where it is judged
-            for pattern in rules.included(file.read_text(errors="replace")[:_MOST]):
+            for pattern in scan_ci.included(file.read_text(errors="replace")[:_MOST]):
                 wanted = str(file.parent / pattern)
                 found |= {one for one in files if fnmatchcase(str(one), wanted)}
     return found
 
 
-def _hits(
-    file: Path, needles: leaks.Needles, suspect: Callable[[str], bool], of_gitlab: set[Path]
-) -> Iterator[rules.Hit]:
-    try:
-        with file.open("rb") as handle:
-            raw = handle.read(_MOST + 1)
-    except OSError as error:
-        yield rules.Hit("scan.readable", 1, f"it cannot be read: {error.strerror}")
-        return
-    if len(raw) > _MOST or b"\0" in raw:
-        return
-    text = raw.decode("utf-8-sig", errors="replace")
-    found = list(rules.lines(text))
-    for number, line in enumerate(raw.split(b"\n") if needles.find(raw) else (), 1):
-        found += (
-            rules.Hit("scan.stack-secret", number, f"the secret {name}")
-            for name in sorted(needles.find(line))
+class _Look:
+    """What is looked for, and what is found in a file."""
+
+    def __init__(
+        self,
+        needles: leaks.Needles,
+        detectors: Mapping[str, Any],
+        of_gitlab: set[Path],
+        roots: Sequence[Path],
+    ) -> None:
+        self._needles = needles
+        self._detectors = detectors
+        self._of_gitlab = of_gitlab
+        self._roots = [root.resolve() for root in roots]
+
+    def at(self, file: Path) -> Iterator[rules.Hit]:
+        """By line."""
+        try:
+            with file.open("rb") as handle:
+                raw = handle.read(_MOST + 1)
+        except OSError as error:
+            yield rules.Hit("scan.readable", 1, f"it cannot be read: {error.strerror}")
+            return
+        if len(raw) > _MOST or b"\0" in raw:
+            return
+        text = raw.decode("utf-8-sig", errors="replace")
+        found = [*self._ours(file, raw), *self._judged(file, raw, text)]
+        if not found:
+            return
+        allowed = {n for n, line in enumerate(text.split("\n"), 1) if rules.ALLOWED.search(line)}
+        yield from sorted(
+            (hit for hit in found if hit.line not in allowed), key=lambda hit: hit.line
         )
-    if fnmatchcase(str(file), "*/.github/workflows/*.y*ml"):
-        found += rules.github(text)
-    elif file in of_gitlab:
-        found += rules.gitlab(text)
-    told = {hit.line for hit in found}
-    if suspect(text):
-        found += (hit for hit in _detected(file, text) if hit.line not in told)
-    allowed = {n for n, line in enumerate(text.splitlines(), 1) if rules.ALLOWED.search(line)}
-    yield from sorted((hit for hit in found if hit.line not in allowed), key=lambda hit: hit.line)
+
+    def _ours(self, file: Path, raw: bytes) -> Iterator[rules.Hit]:
+        for number, line in enumerate(raw.split(b"\n") if self._needles.find(raw) else (), 1):
+            for name in sorted(self._needles.find(line)):
+                yield rules.Hit("scan.stack-secret", number, f"the secret {name}")
+
+    def _judged(self, file: Path, raw: bytes, text: str) -> list[rules.Hit]:
+        small, within = text.lower(), self._within(file)
+        of = kind(within)
+        found: list[rules.Hit] = []
+        if fnmatchcase(f"/{within}", "*/.github/workflows/*.y*ml"):
+            found += scan_ci.github(text)
+            of = Kind.CI
+        elif file in self._of_gitlab:
+            found += scan_ci.gitlab(text)
+            of = Kind.CI
+        told = {hit.line for hit in found}
+        name = within.name.casefold()
+        numbers = suspects(raw)
+        if numbers or name.endswith(rules.LISTS):
+            ours = rules.lines(text, numbers, of, name, code=is_code(within))
+            found += (hit for hit in ours if hit.line not in told)
+        told = {hit.line for hit in found}
+        return found + [hit for hit in self._tokens(file, text, small, of) if hit.line not in told]
+
+    def _within(self, file: Path) -> Path:
+        """The path from where the search began: what a folder above is called says nothing."""
+        root = next((root for root in self._roots if file.is_relative_to(root)), file.parent)
+        return file.relative_to(root if root != file else file.parent)
+
+    def _tokens(self, file: Path, text: str, small: str, of: Kind) -> Iterator[rules.Hit]:
+        """What detect-secrets knows by its form."""
+        due = [
+            one
+            for name, one in self._detectors.items()
+            if any(word in small for word in _DETECTORS[name])
+        ]
+        for detector in due:
+            keys = type(detector).__name__ == "PrivateKeyDetector"
+            shown = of in _SHOWN and (detector.secret_type in _EXAMPLES or (keys and is_code(file)))
+            if shown or (keys and not _KEY.search(text)):
+                continue
+            for number, line in enumerate(text.split("\n"), 1):
+                if len(line) > rules.LONGEST:
+                    continue
+                for one in detector.analyze_line(filename=str(file), line=line, line_number=number):
+                    if keys or literal(one.secret_value or "", of) is not None:
+                        yield rules.Hit("scan.detected", number, one.type)
 
 
-@contextmanager
-def _detectors() -> Iterator[None]:
-    """detect-secrets with those of its detectors that we use. It asks nobody whether a key is
-    valid."""
+def _detectors() -> dict[str, Any]:
+    """Those of detect-secrets that we use, by name. They ask nobody whether a key is valid."""
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
-    from detect_secrets.settings import transient_settings
 
     plugins: Mapping[str, type] = get_mapping_from_secret_type_to_class()
-    names = {plugin.__name__ for plugin in plugins.values()}
-    with transient_settings({"plugins_used": [{"name": one} for one in sorted(names - _LEFT_OUT)]}):
-        yield
-
-
-def _suspect() -> Callable[[str], bool]:
-    """Whether detect-secrets may find something in a text. It goes line by line, which takes ten
-    times as long as to look for all of its patterns in the whole."""
-    from detect_secrets.plugins.keyword import DENYLIST, KeywordDetector
-    from detect_secrets.settings import get_plugins
-
-    patterns = [re.compile("|".join(DENYLIST), re.IGNORECASE)]
-    for plugin in get_plugins():
-        if not isinstance(plugin, KeywordDetector):
-            patterns += (re.compile(one.pattern, one.flags | re.M) for one in plugin.denylist)
-
-    def suspect(text: str) -> bool:
-        lines = "\n".join(line.rstrip() for line in text.splitlines())
-        return any(pattern.search(lines) for pattern in patterns)
-
-    return suspect
-
-
-def _detected(file: Path, text: str) -> Iterator[rules.Hit]:
-    """What detect-secrets says of a file."""
-    from detect_secrets.core.scan import scan_file
-
-    example = file.name.endswith(_EXAMPLES)
-    lines = text.splitlines()
-    for one in scan_file(str(file)):
-        value = one.secret_value or ""
-        if one.type == "Secret Keyword" and _NAMING.search(
-            "".join(lines[one.line_number - 1 : one.line_number])
-        ):
-            continue
-        if not (placeholder(value) and (example or not rules.given(value))):
-            yield rules.Hit("scan.detected", one.line_number, one.type)
+    return {one.__name__: one() for one in plugins.values() if one.__name__ in _DETECTORS}

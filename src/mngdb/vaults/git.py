@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,12 @@ SECRET_FILES = (
     *(f":(glob,exclude)**/*.env*.{end}" for end in ("example", "sample", "template", "dist")),
     *(f":(glob,exclude)**/.env.{end}" for end in ("example", "sample", "template", "dist")),
 )
+#: Names of keys, and of certificates: those that hold a key are told. Tests have keys of nobody.
+KEY_FILES = (
+    *(f":(glob)**/*.{end}" for end in ("key", "pem", "p8", "pk8", "ppk")),
+    *(f":(glob,exclude)**/{name}/**" for name in ("test*", "spec", "fixtures")),
+)
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|^PuTTY-User-Key", re.MULTILINE)
 
 
 class Repository(Struct, frozen=True):
@@ -96,7 +103,7 @@ class Repository(Struct, frozen=True):
         branch added. Raises UnobservableError when nothing is found in a part of the history."""
         inside = [path.resolve() for path in folders if path.resolve().is_relative_to(self.top)]
         named = (f":(top,literal){path.relative_to(self.top)}" for path in inside)
-        return self._whole(self._added(*SECRET_FILES, *named))
+        return self._whole([*self._added(*SECRET_FILES, *named), *self._keys()])
 
     def committed_as(self, path: Path) -> list[str]:
         """The name of a file, if one of that name in its folder was ever committed. Raises
@@ -112,6 +119,19 @@ class Repository(Struct, frozen=True):
             *("--name-only", "--diff-filter=A", "-z", "-m", "--", *names),
         )
         return _names(told)
+
+    def _keys(self) -> Iterator[str]:
+        """Private keys that any commit added, but those of tests."""
+        told = self._git(
+            *("-c", "core.quotePath=false", "log", *_PLAIN, "--all", "--no-renames", "--format="),
+            *("--raw", "--no-abbrev", "--diff-filter=A", "-z", "-m", "--", *KEY_FILES),
+        )
+        fields = iter(told.split("\0"))
+        for about, name in zip(fields, fields, strict=False):
+            number = about.split()[3]
+            content = self._git("cat-file", "blob", number)
+            if _KEY.search(content):
+                yield name
 
     def holding(self, needles: Needles) -> list[str]:
         """`NAME in FILE (COMMIT)` for every object of the repository that holds a secret, whether a
