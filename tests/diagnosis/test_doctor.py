@@ -455,3 +455,10 @@ def test_a_transaction_that_somebody_forgot_is_for_watching() -> None:
     assert (answer.wrong, answer.exit_code) == ((), 0)
     (watched,) = answer.watch
     assert "shop has 1 session idle" in watched.text
+
+
+def test_what_the_last_up_could_not_do_is_told() -> None:
+    answer = judge(stack_of(server("redis", unfinished="CONFIG SET failed"), server("postgres")))
+    (only,) = answer.watch
+    assert only.text.endswith("the last 'mngdb up' ended with: CONFIG SET failed")
+    assert (only.instances, answer.wrong) == (("redis",), ())

@@ -14,7 +14,7 @@ from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample
 from mngdb.spec.load import load
 from tests.conftest import Cli
-from tests.live.clients import brought_up
+from tests.live.clients import brought_up, set_secret
 from tests.live.scrapes import pid_of
 
 pytestmark = pytest.mark.live
@@ -57,6 +57,18 @@ def test_quiet_but_not_all_judged_is_unknown(stack: Cli) -> None:
     done = stack.run("alerts")
     file.write_text(text)
     assert (done.returncode, done.stdout) == (3, "no active alerts\n")
+
+
+def test_one_look_sees_the_disks(stack: Cli) -> None:
+    """The agent can keep no round on a full one."""
+    file = stack.folder / "mngdb.yaml"
+    text = file.read_text()
+    full = "rules: {HostDiskFull: {threshold: 0.000001}, "
+    file.write_text(text.replace("agent: false", "").replace("rules: {", full))
+    set_secret(stack, "redis_monitor", "x" * 40)
+    done = stack.run("alerts")
+    file.write_text(text)
+    assert "critical  firing  HostDiskFull" in done.stdout
 
 
 def test_a_channel_without_its_secret_is_remarked_until_it_has_one(stack: Cli) -> None:

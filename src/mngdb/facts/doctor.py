@@ -139,6 +139,8 @@ class Server(Struct, frozen=True):
     logins: tuple[Diagnosis, ...] = ()
     denied: Seen[tuple[Denied, ...]] | None = None
     """What it refused its clients."""
+    unfinished: str = ""
+    """What the last `up` of it ended with, where that failed."""
     crashes: tuple[str, ...] | None = None
     """When the agent restarted it since the last `up` (UTC, ISO 8601); None: it is not the agent
     who does."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -29,6 +31,8 @@ from mngdb.spec.stack import Instance
 _FILE = "alerts.json"
 #: Seconds that a server has for one look.
 _LOOK_TIMEOUT = 5.0
+#: What the agent measures of disks, too.
+_DISK_SIZE, _DISK_FREE = "mngdb_host_disk_size_bytes", "mngdb_host_disk_free_bytes"
 #: A round is fresh for so many intervals, and some seconds for a machine that is busy.
 _FRESH_ROUNDS, _FRESH_SECONDS = 3, 10.0
 #: So many seconds that the clock makes by itself, between two rounds, are no drift: it was set, or
@@ -248,7 +252,28 @@ def _measured(context: Context) -> tuple[list[Family], dict[str, UnreachableErro
 
     with ThreadPoolExecutor(len(instances)) as pool:
         found = [family for families in pool.map(one, instances) for family in families]
+    found += _disks(instances, context)
     return found, {one.name: lost[one.name] for one in instances if one.name in lost}
+
+
+def _disks(instances: Iterable[Instance], context: Context) -> list[Family]:
+    """The disks of this machine that have data: on a full one the agent can keep no round."""
+    found: dict[int, tuple[str, os.statvfs_result]] = {}
+    for instance in instances:
+        outside = context.target(instance).outside
+        with contextlib.suppress(UnobservableError, OSError):
+            if outside is not None:
+                path = Path(outside.disk(instance).path)
+                found.setdefault(path.stat().st_dev, (str(path), os.statvfs(path)))
+    sizes, free = [], []
+    for name, seen in found.values():
+        where = (("path", name),)
+        sizes.append(Sample(_DISK_SIZE, where, float(seen.f_blocks * seen.f_frsize)))
+        free.append(Sample(_DISK_FREE, where, float(seen.f_bavail * seen.f_frsize)))
+    return [
+        Family(_DISK_SIZE, "gauge", "Size of the disk that has the data", sizes),
+        Family(_DISK_FREE, "gauge", "Free on the disk that has the data", free),
+    ]
 
 
 def _of_instance(context: Context, instance: Instance) -> list[Family]:

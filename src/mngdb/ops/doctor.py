@@ -34,7 +34,7 @@ from mngdb.facts.host import Folder
 from mngdb.facts.locks import chains
 from mngdb.findings import Check, Finding, Seen, see
 from mngdb.model import DesiredInstance
-from mngdb.ops import access, alerts, crashes, denied, status, workers
+from mngdb.ops import access, alerts, crashes, denied, status, unfinished, workers
 from mngdb.ops.backup import keys
 from mngdb.ops.backup.glance import glance
 from mngdb.ops.backup.restore import has, interrupted
@@ -112,6 +112,7 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
         instance.unit,
         _condition(context, instance),
         see(lambda: _disk(context, instance)),
+        unfinished=unfinished.read(context.stack.state).get(instance.name, ""),
         crashes=_crashes(context, instance),
     )
     what = seen.condition

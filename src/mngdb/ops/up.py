@@ -28,6 +28,7 @@ from mngdb.ops import (
     patch_levels,
     publish,
     status,
+    unfinished,
     wishes,
     workers,
 )
@@ -252,6 +253,7 @@ def up(
             _remove_paid(context, allow, report, on_event)
         results = workers.each(context.stack, job, collect, choice.names)
         _collect(context, report, results)
+        unfinished.note(state, chosen, report.errors)
         report.notices += notices.of_memory(chosen.values())
         report.notices += patch_levels.notices(context, asked, _started(context, report))
         if error is None and mending and agent.spec is not None:

@@ -463,6 +463,7 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     backups.lost_secrets,
     backups.unstored,
     _unhealthy,
+    denied.unfinished,
     _services,
     _forgotten,
     _alerts,

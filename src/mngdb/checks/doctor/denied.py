@@ -1,4 +1,4 @@
-"""What servers refused apps and others."""
+"""What servers refused: apps and others, and the file."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ def refused(facts: StackFacts) -> Iterator[Trouble]:
             where = (server.instance,)
             cause = "watch" if watch else "denied"
             yield Trouble(cause, text, remedies(some), where, app, watch=watch)
+
+
+def unfinished(facts: StackFacts) -> Iterator[Trouble]:
+    """A server may well run without what the file asks for."""
+    for server in facts.servers:
+        if server.unfinished and server.condition and server.condition.state == "running":
+            name = server.instance
+            text = f"{name} is not as the file says: the last 'mngdb up' ended with: "
+            command = "correct the file, then 'mngdb up'"
+            yield Trouble("watch", text + server.unfinished, command, (name,), watch=True)
