@@ -61,6 +61,25 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, buck
         }
 
 
+@pytest.mark.parametrize("kind", ["seaweed", "moto"])
+def test_a_server_without_version_2_of_the_list_is_listed_by_marker(
+    servers: dict[str, buckets.Server], kind: str
+) -> None:
+    store = servers[kind].bucket("by marker/ü", list="1")
+    keys = [f"a/{number:04} +&한" for number in range(1050)]
+    for key in [*keys, "ab/other"]:
+        store.put(key, b"xyz")
+    found = list(store.entries("a"))
+    assert sorted(one.key for one in found) == keys
+    assert {one.size for one in found} == {3}
+    assert all(abs(one.modified - time.time()) < 3600 for one in found)
+    assert list(store.entries("nothing")) == []
+    wrong = servers[kind].bucket("x", list="1", secret_access_key="wrong")
+    if kind == "seaweed":
+        with pytest.raises(StoreError, match="cannot list"):
+            list(wrong.entries("a"))
+
+
 @pytest.fixture(params=["directory", "rclone", "seaweed", "moto"])
 def store(
     request: pytest.FixtureRequest,

@@ -77,6 +77,19 @@ def test_a_page_says_how_alerts_lead_to_it(stack: Cli, pages: dict[str, str]) ->
     assert rules[0]["runbook"] in page
 
 
+def test_alerts_and_documents_lead_to_korean_pages(stack: Cli, tmp_path: Path) -> None:
+    stack.ok("render", "runbooks", "--main", "ko", "--output", str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("RECOVERY_PLAYBOOK.md", "RECOVERY_PLAYBOOK.en.md"),
+        *("OPERATIONAL_CHECKLIST.md", "OPERATIONAL_CHECKLIST.en.md"),
+    }
+    korean = (tmp_path / "RECOVERY_PLAYBOOK.md").read_text()
+    assert "복구 플레이북" in korean
+    assert "](OPERATIONAL_CHECKLIST.md)" in korean
+    assert "```yaml" not in korean
+    assert "](OPERATIONAL_CHECKLIST.en.md)" in (tmp_path / "RECOVERY_PLAYBOOK.en.md").read_text()
+
+
 def test_every_command_of_both_pages_runs(stack: Cli, pages: dict[str, str]) -> None:
     commands = {line for text in pages.values() for line in blocks(text)}
     assert len(commands) > 20

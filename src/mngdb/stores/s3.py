@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from mngdb.spec.file import GIVE_LOGIN, NEW_LOGIN
 from mngdb.stores import Entry, MissingError, StoreError
@@ -23,6 +27,9 @@ _AT_ONCE = 500
 #: again. Who calls goes on for longer.
 _SILENT, _READ, _WRITE = timedelta(seconds=60), timedelta(hours=1), timedelta(minutes=5)
 _RETRY = timedelta(seconds=10)
+
+#: Ends of hosts that list by marker (ListObjects), and have no version 2: Naver Cloud.
+_BY_MARKER = ("ncloudstorage.com",)
 
 #: A part of S3's errors, which are XML.
 _TAG = "<{0}>([^<]+)</{0}>"
@@ -48,6 +55,8 @@ class BucketStore:
         self._bucket = bucket
         self._prefix = prefix.strip("/")
         self._options = dict(options)
+        host = urlsplit(self._options.get("endpoint", "")).hostname or ""
+        self._by_marker = self._options.pop("list", "") == "1" or host.endswith(_BY_MARKER)
 
     @property
     def place(self) -> str:
@@ -96,10 +105,34 @@ class BucketStore:
     def entries(self, prefix: str) -> Iterator[Entry]:
         import obstore
 
+        if self._by_marker:
+            yield from self._entries_by_marker(prefix)
+            return
         with self._told("list"):
             for page in obstore.list(self._reader, prefix):
                 for one in page:
                     yield Entry(one["path"], one["size"], one["last_modified"].timestamp())
+
+    def _entries_by_marker(self, prefix: str) -> Iterator[Entry]:
+        from mngdb.stores import s3_list
+
+        def given(name: str) -> str:
+            return self._options.get(name) or os.environ.get(f"AWS_{name.upper()}", "")
+
+        login = s3_list.Login(
+            endpoint=self._options["endpoint"],
+            bucket=self._bucket,
+            region=given("region") or "us-east-1",
+            key=given("access_key_id"),
+            secret=given("secret_access_key"),
+            token=given("session_token"),
+        )
+        if not (login.key and login.secret):
+            why = "none is in the vault or the environment"
+            raise StoreError(f"there is no login for {self.place}: {why}", GIVE_LOGIN)
+        head = f"{self._prefix}/" if self._prefix else ""
+        for one in s3_list.entries(login, f"{head}{prefix}/"):
+            yield replace(one, key=one.key.removeprefix(head))
 
     def delete(self, keys: Iterable[str]) -> None:
         import obstore

@@ -21,13 +21,17 @@ _LANGUAGES: Mapping[str, tuple[Words, Callable[[Rule], Rule], Callable[[Check[An
 }
 
 
-def runbooks(context: Context, languages: Sequence[str], program: str = "mngdb") -> dict[str, str]:
+def runbooks(
+    context: Context, languages: Sequence[str], program: str = "mngdb", main: str = "en"
+) -> dict[str, str]:
     """File name to content. `program` is what the commands begin with, in the folder of the
-    stack's file. Raises SecretError, UsageError."""
+    stack's file. The pages in the language `main` have no language in their names: documents and
+    alerts link to those. Raises SecretError, UsageError."""
     rules = alerts.rules(context)
     found: dict[str, str] = {}
     for language in languages:
         words, rule, title = _LANGUAGES[language]
+        words = replace(words, ending=".md" if language == main else f".{language}.md")
         translated = [replace(one, rule=rule(one.rule)) for one in rules]
         found |= {
             words.file(PLAYBOOK): playbook.render(context, translated, words, program),

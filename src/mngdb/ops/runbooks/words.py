@@ -15,8 +15,6 @@ PLAYBOOK, CHECKLIST = "RECOVERY_PLAYBOOK", "OPERATIONAL_CHECKLIST"
 class Words(Struct, frozen=True):
     """One language. `{…}` in a text is filled in."""
 
-    ending: str
-    """What the names of its files end in: each page leads to those of its own language."""
     playbook: str
     checklist: str
     made: str
@@ -48,6 +46,8 @@ class Words(Struct, frozen=True):
     boxes_text: str
     around: Mapping[str, str]
     """What is checked besides the servers, to its heading."""
+    ending: str = ".md"
+    """What the names of its files end in: each page leads to those of its own language."""
 
     def file(self, name: str) -> str:
         """The name of a page's file in this language."""
