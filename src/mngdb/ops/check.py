@@ -169,7 +169,7 @@ def _chooser(
         if control in empty:
             continue  # also an item that no check judges says why
         if not any(_under(source, control) for source in sources):
-            text = f"no check covers the control {control!r}{_close(control, sources)}"
+            text = f"no check covers the control {control!r}{_close(control, [*lists(), *sources])}"
             raise UsageError(text, _LIST)
     count = SEVERITIES.index(least)
 
