@@ -111,7 +111,7 @@ def exposition(families: Iterable[Family]) -> Iterator[str]:
 
 
 #: Labels of so many things are kept as text while a page is made.
-_SHOWN = 4096
+_SHOWN = 1024
 #: Beyond it there are only infinities; comparing with it tells NaN as well.
 _HUGE = 1.8e308
 

@@ -10,6 +10,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from math import nan
 from typing import Any, NamedTuple, Protocol
 
@@ -92,13 +93,10 @@ class Data:
         return refused
 
     def families(self) -> Iterable[Family]:
-        """What is known, under all names."""
+        """What is known, under all names, one family at a time: they may be many samples."""
         text = f"Collections that are not counted: the {_COLLECTIONS} busiest of a database are"
-        found = [_families(*known) for known in self._known]
-        return (
-            *(family for one in found for family in one),
-            Family(_LEFT_OUT, "gauge", text, self._left_out),
-        )
+        left_out = Family(_LEFT_OUT, "gauge", text, self._left_out)
+        return chain(*(_families(*known) for known in self._known), [left_out])
 
     def _top(self, ask: Ask, base: Labels) -> _Known:
         totals = ask("top")["totals"]
@@ -172,11 +170,15 @@ def _or_nothing(ask: Ask, name: str, value: Any = 1, **rest: Any) -> Document:
 def _numbers(
     prefix: str, words: Sequence[str], rows: Iterable[tuple[Labels, Mapping[str, Any]]]
 ) -> _Known:
-    """Some numbers of each document."""
-    found = [(labels, values) for labels, values in rows if values]
-    columns = [array("d", (float(values.get(word, nan)) for _, values in found)) for word in words]
-    metrics = [(prefix + word, kind_of(word)) for word in words]
-    return _Known(metrics, Columns([labels for labels, _ in found], columns))
+    """Some numbers of each document. None of these is kept: there may be many."""
+    columns = [array("d") for _ in words]
+    found = []
+    for labels, values in rows:
+        if values:
+            found.append(labels)
+            for word, column in zip(words, columns, strict=True):
+                column.append(float(values.get(word, nan)))
+    return _Known([(prefix + word, kind_of(word)) for word in words], Columns(found, columns))
 
 
 def _families(metrics: Sequence[tuple[str, Kind]], columns: Columns) -> Iterator[Family]:
