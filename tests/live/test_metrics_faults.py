@@ -66,6 +66,9 @@ def test_postgres_question_that_is_refused_costs_its_own_figures(stack: Cli) -> 
         finally:
             admin.execute("grant execute on function pg_ls_waldir() to pg_monitor")
     assert whole.names - found.names == {"pg_wal_segments", "pg_wal_size_bytes"}
+    denied = [dict(key[1]) for key in found.values if key[0] == "mngdb_postgres_questions_refused"]
+    assert [one["question"] for one in denied] == ["wal"]
+    assert "permission denied for function pg_ls_waldir" in denied[0]["reason"]
     # a right that the login does not have is no failure of the scrape
     assert found.get("pg_scrape_collector_success", collector="wal") is None
     assert found.of("pg_scrape_collector_success", collector="locks") == 1

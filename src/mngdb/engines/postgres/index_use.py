@@ -116,16 +116,18 @@ def look(session: Session, asked: DesiredInstance, slow: Slow | None) -> Advice:
     """What to do about the indexes, and what slow statements lack (None: they are not known)."""
     wanted = [lack for one in slow.statements for lack in one.missing] if slow else []
     notes: list[str] = []
+    guessed: list[IndexAdvice] = []
 
     def inside(database: str, connection: psycopg.Connection[Any]) -> list[IndexAdvice]:
         here = [one for one in wanted if one.database == database]
         existing = _existing(connection, database, locked(connection, database, notes))
         lacking = {(a.table, a.index): a for a in _missing(connection, here)}
+        guessed.extend(a for a in lacking.values() if a.planner_before is None)
         lacking |= {(a.table, a.index): a for a in _of_keys(connection, database)}
         return [*existing, *lacking.values()]
 
     found = look_into(session, of_apps(session, asked), inside, notes)
-    if any(one.kind == "missing" and one.planner_before is None for one in found):
+    if guessed:
         notes.append(_HYPOPG.replace("{major}", str(session.main.info.server_version // 10_000)))
     if slow is not None and not asked.instance.grants:
         notes.append(f"{NOT_TOLD}: {_NO_PLANS}")

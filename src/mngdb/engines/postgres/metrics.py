@@ -40,6 +40,7 @@ _SHARE = 0.002
 #: Seconds until one that was refused is asked again.
 _LATER = 30.0
 _SUCCESS = "pg_scrape_collector_success"
+_REFUSED = "mngdb_postgres_questions_refused"
 _STATES = (
     "active", "idle", "idle in transaction", "idle in transaction (aborted)",
     "fastpath function call", "disabled",
@@ -118,7 +119,7 @@ class Metrics:
             _sizes(dict(self._sizes), self._databases, self._server),
             families(STATEMENT_COLUMNS, [self._statements]),
             self._tables.families(self._databases),
-            [self._success(said)],
+            self._success(said),
         )
 
     def _answered(self, said: Said, databases: Sequence[str]) -> Iterator[Family]:
@@ -129,19 +130,24 @@ class Metrics:
                 for family in query.families(answer, self._server):
                     yield _filled(family, databases, self._server)
 
-    def _success(self, said: Said) -> Family:
-        """Which parts could be read. What the login may not ask is no failure."""
+    def _success(self, said: Said) -> Iterator[Family]:
+        """Which parts could be read, and why not. What the login may not ask is no failure."""
         answers = [
             *((query.part, said[name]) for name, query in self._cheap.items()),
             *((part, said[name]) for name, part in _PARTS.items() if name in said),
             *(("stat_user_tables", refusal) for refusal in self._tables.refused.values()),
         ]
         found: dict[str, float] = {}
+        refused: dict[Labels, float] = {}
         for part, answer in answers:
+            if isinstance(answer, Refusal):
+                refused[("question", part), ("reason", answer.text)] = 1.0
             if isinstance(answer, Rows) or not answer.denied:
                 found[part] = min(found.get(part, 1.0), float(isinstance(answer, Rows)))
         samples = [Sample(_SUCCESS, (("collector", n),), value) for n, value in found.items()]
-        return Family(_SUCCESS, "gauge", "Whether a part of the scrape succeeded", samples)
+        yield Family(_SUCCESS, "gauge", "Whether a part of the scrape succeeded", samples)
+        whys = [Sample(_REFUSED, *one) for one in refused.items()]
+        yield Family(_REFUSED, "gauge", "Questions that the server did not answer", whys)
 
     def _keep_settings(self, rows: Rows | Refusal) -> None:
         if isinstance(rows, Rows):
