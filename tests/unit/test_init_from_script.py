@@ -81,6 +81,9 @@ def test_a_password_in_a_url_is_taken_from_a_file_only_and_never_shown() -> None
     with pytest.raises(UsageError, match="contains a password") as error:
         sources([url], typed=True)
     assert "p%40ss" not in f"{error.value.message}{error.value.hint}"
+    with pytest.raises(UsageError, match="among its options") as error:
+        sources(["postgres://boss@db.example/x?sslmode=require&password=p%40ss"], typed=False)
+    assert "p%40ss" not in f"{error.value.message}{error.value.hint}"
     (found,) = sources([url], typed=False)
     assert found.url == "redis://admin@cache.example:6379/0"
     assert found.password is not None

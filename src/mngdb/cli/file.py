@@ -60,14 +60,21 @@ def init(
     With --from, look at running servers and write the file that describes them. Nothing changes
     there, and the file revokes nothing ('adopt: true').
     """
+    from mngdb.errors import UsageError
     from mngdb.ops.init import write
 
     path = Path(options.files[0] if options.files else DEFAULT_FILE)
     if origins:
         from mngdb.cli.adopt import adopt
 
+        if apps:
+            raise UsageError("--app cannot be used with --from", "add its line to the file")
+
         adopt(options, path, name, origins, password_file, keep=keep_passwords)
         return
+    if password_file or keep_passwords:
+        option = "--password-file" if password_file else "--keep-passwords"
+        raise UsageError(f"{option} is for --from", "mngdb init --from URL")
     wanted = [one.strip() for one in engines.split(",") if one.strip()]
     write(path, name, wanted, list(apps), options.target or DEFAULT_TARGET)
     options.say({"file": str(path)}, in_full(f"wrote {path}; next: mngdb up"))

@@ -169,7 +169,7 @@ def _make(
     if options.json:
         say_json(_report_json(context.stack.name, report))
     else:
-        users = (app for app, rights in context.stack.apps.items() if rights)
+        users = (app for app, rights in context.stack.apps.items() if rights and context.knows(app))
         _report(report, time.monotonic() - begun, next(users, None))
     if report.errors:
         return max(error.exit_code for error in report.errors.values())

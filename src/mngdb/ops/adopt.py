@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,6 +33,7 @@ Ask = Callable[[str], str | None]
 _URL = re.compile(r"([a-z+]+)://(?:([^@/?#]*)@)?([^@]+)", re.DOTALL)
 #: Seconds to connect: who looks for the first time waits for the answer.
 _PATIENCE = 5.0
+_IN_QUERY = re.compile(r"[?&][a-z]*password=", re.IGNORECASE)
 _HINTS = {
     "auth": "check the user in the URL, and the password",
     "hba": "ask the server's operator to let this login in from here",
@@ -90,6 +92,11 @@ def sources(given: Sequence[str], *, typed: bool) -> list[Source]:
             )
         scheme, login, rest = match[1], match[2] or "", match[3]
         user, colon, password = login.partition(":")
+        if _IN_QUERY.search(rest):
+            raise UsageError(
+                f"the URL {_shown(text)} has a password among its options",
+                "leave it out: it is asked for",
+            )
         if colon and typed:
             raise UsageError(
                 f"the URL {_shown(text)} contains a password, which the shell's history and the "
@@ -97,8 +104,6 @@ def sources(given: Sequence[str], *, typed: bool) -> list[Source]:
                 "leave it out: it is asked for; or pass URLs on standard input: --from -",
             )
         url = f"{scheme}://{user + '@' if user else ''}{rest}"
-        from urllib.parse import unquote
-
         found.append(
             Source(_free(engine, found), url, Secret(unquote(password)) if password else None)
         )
@@ -255,4 +260,5 @@ def _host(url: str) -> str:
 
 def _shown(url: str) -> str:
     """A URL without what may be a password."""
-    return re.sub(r"(?<=://).*@", "…@", url.strip(), flags=re.DOTALL)[:80]
+    bare = re.sub(r"(?<=://).*@", "…@", url.strip(), flags=re.DOTALL)
+    return bare.partition("?")[0][:80]

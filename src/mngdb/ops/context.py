@@ -311,6 +311,10 @@ class Context(Struct, frozen=True, dict=True):
             allow=allow | {word + bare_login(name) for name in allow - {"*"}},
         )
 
+    def knows(self, app: str) -> bool:
+        """Whether the vault has all of an app's passwords that others may have set."""
+        return not any(app in self.unknown(one) for one in self.app(app) if one.adopt)
+
     def obstacle(self, instance: Instance) -> MngdbError | None:
         """What keeps a server of this machine from starting, as `up` would find; None: nothing
         that is known before."""

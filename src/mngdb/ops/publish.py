@@ -50,7 +50,7 @@ def _changes(context: Context, chosen: Iterable[str]) -> Iterator[tuple[str, Ste
     chosen = [*chosen]
     found = context.vault.published(chosen)
     for app in chosen:
-        if app in context.stack.apps and any(app in context.unknown(i) for i in context.app(app)):
+        if app in context.stack.apps and not context.knows(app):
             continue  # it has a password that others gave it
         try:
             wanted, now = settings(context, app), found.get(app)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from mngdb.errors import SecretError, UsageError
 from mngdb.ops.backup import keys, place
 from mngdb.ops.backup.sources import KEY, MAC
-from mngdb.ops.context import Context
+from mngdb.ops.context import Context, secret_name
 from mngdb.ops.rotate.note import entries
 from mngdb.secret import Secret
 from mngdb.spec.problems import did_you_mean
@@ -43,12 +43,18 @@ def put(context: Context, name: str, value: str) -> Put:
     where = context.vault.where(name)
     if name not in {KEY, MAC}:
         context.vault.put({name: secret})
-        return Put(where, name in context.login_secrets())
+        return Put(where, name in context.login_secrets() and not _adopted(context, name))
     kept = _spared(context, name, secret)
     context.vault.put({name: secret})
     if name == MAC:
         keys.accept_signer(context, secret)
     return Put(where, False, kept, keys.fits_none(context, name))
+
+
+def _adopted(context: Context, name: str) -> bool:
+    """Whether it is a login's of an adopted server, where `up` changes no password of others."""
+    every = context.stack.instances.values()
+    return any(name == secret_name(i, app) for i in every if i.adopt for app in i.grants)
 
 
 def refuse_rotated(context: Context, names: Iterable[str]) -> None:
