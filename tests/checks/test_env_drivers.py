@@ -4,6 +4,7 @@ drivers take it, `tests/clients` shows."""
 from __future__ import annotations
 
 import io
+import json
 import re
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from mngdb.checks import uris
 from mngdb.dotenv import quoted, unambiguous
 from mngdb.errors import SpecError, UsageError
+from mngdb.ops.ci import render
 from mngdb.ops.context import Context
 from mngdb.ops.variables import variables
 from mngdb.secret import Secret
@@ -144,6 +146,31 @@ def test_the_command_refuses_what_does_not_fit(tmp_path: Path) -> None:
         told(tmp_path, text, "jdbc")
     with pytest.raises(UsageError, match="different values of POSTGRES_URL"):
         told(tmp_path, with_env("{POSTGRES_URL: redis}"))
+
+
+def test_ci_names_every_secret_by_reference(tmp_path: Path) -> None:
+    told(tmp_path, with_env("{DB_PW: postgres.password, DB_HOST: postgres.host, LOGIN: redis}"))
+    text = render(Context.open(load([tmp_path / "mngdb.yaml"], {}), {}), "github", None)
+    assert "DB_PW: ${{ secrets.DB_PW }}" in text
+    assert "LOGIN: ${{ secrets.LOGIN }}" in text
+    assert "DB_HOST: ${{ vars.DB_HOST }}" in text
+
+
+def test_a_file_for_a_driver_is_checked_as_one(cli: Cli) -> None:
+    cli.write("postgres: {port: PORT1}\napps: {shop: {postgres: shop}}\n")
+    context = opened(cli)
+    context.claim()
+    context.make_secrets(context.missing_secrets())
+    for driver in ("libpq", "jdbc", "django", "sqlalchemy-asyncpg"):
+        (cli.folder / ".env").unlink(missing_ok=True)
+        cli.ok("env", "shop", "--for", driver, "--write", ".env")
+        found = json.loads(cli.run("--json", "env", "check", "--for", driver).stdout)["findings"]
+        bad = {one["id"] for one in found if one["verdict"] in {"fail", "unknown"}}
+        assert bad == {"env.example"}
+    (cli.folder / ".env").write_text("PGUSER=postgres\nPGPASSWORD=short\n")
+    found = json.loads(cli.run("--json", "env", "check", "--for", "libpq").stdout)["findings"]
+    bad = {one["id"] for one in found if one["verdict"] == "fail"}
+    assert {"env.login", "env.password-length", "env.complete"} <= bad
 
 
 def test_the_file_that_is_written(cli: Cli) -> None:

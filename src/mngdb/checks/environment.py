@@ -18,9 +18,11 @@ from mngdb.literals import placeholder
 
 #: Variables whose value is a secret, whoever gives it that name.
 SECRET_NAME = re.compile(
-    r"(?:^|_)(?:PASSWORD|PASSWD|PASS|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|SECRET_?KEY|ACCESS_?KEY)$"
+    r"(?:^|^PG|_)(?:PASSWORD|PASSWD|PASS|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|SECRET_?KEY|ACCESS_?KEY)$"
     r"|^JWT_(?:CURRENT|PREVIOUS)$"
 )
+#: Variables whose value is the name of a login.
+_LOGIN_NAME = re.compile(r"(?:_|^PG)USER(?:NAME)?$")
 #: Logins that administer, or that nobody is.
 _ADMINS = {"postgres", "root", "admin", "default", "mngdb", "administrator", "sa"}
 _SWITCH = {"true", "1", "yes", "on"}
@@ -200,7 +202,7 @@ def _login(facts: EnvFacts) -> Judgement:
     every = (one for needed in facts.needed.values() for one in needed.items())
     nameless = {n for n, s in every if uris.is_uri(s.reveal()) and not uris.read(s.reveal()).user}
     users = {
-        **{n: s.reveal() for n, s in facts.variables.items() if re.search(r"_USER(?:NAME)?$", n)},
+        **{n: s.reveal() for n, s in facts.variables.items() if _LOGIN_NAME.search(n)},
         # without a name Redis logs in as default, which is an app's where the file says so
         **{
             n: uri.user or "default" * (uri.engine == "redis" and n not in nameless)

@@ -116,11 +116,24 @@ def _of_app(
     multiple=True,
     help="App that the variables are for. Default: by the logins in them.",
 )
+@click.option(
+    "--for",
+    "drivers",
+    multiple=True,
+    type=click.Choice(DRIVERS),
+    metavar="DRIVER",
+    help="Driver or framework that the variables are for (repeatable). Default: as the file says.",
+)
 @click.option("--environment", is_flag=True, help="Check the environment, even if there is a .env.")
 @click.option("--all", "everything", is_flag=True, help="Also show checks that pass.")
 @common
 def check(
-    options: Options, file: Path | None, apps: Sequence[str], environment: bool, everything: bool
+    options: Options,
+    file: Path | None,
+    apps: Sequence[str],
+    drivers: Sequence[str],
+    environment: bool,
+    everything: bool,
 ) -> int:
     """Check FILE. Default: the .env next to mngdb.yaml, else the environment. No secret is shown.
 
@@ -136,7 +149,7 @@ def check(
     context = options.context(anywhere=True)
     if file is None and not environment:
         file = default_file(context)
-    report = env_check(context, file, apps)
+    report = env_check(context, file, apps, drivers)
     if options.json:
         say_json(report.as_json())
         return report.exit_code

@@ -29,12 +29,15 @@ PLACEHOLDER = "REPLACE-ME"
 _MOST = 1 << 20
 
 
-def env_check(context: Context, file: Path | None, apps: Sequence[str]) -> Report:
+def env_check(
+    context: Context, file: Path | None, apps: Sequence[str], drivers: Sequence[str] = ()
+) -> Report:
     """Judge a .env file, or the environment of this process. `apps`: whose it is; none: those whose
-    names stand in it, else all. Raises UsageError."""
+    names stand in it, else all. `drivers`: whose dialect is expected; none: as the file says.
+    Raises UsageError."""
     found = _read(file) if file else None
     given = found.variables if found else {n: Secret(v) for n, v in context.environ.items()}
-    needed = _needed(context, apps or _whose(context, given))
+    needed = _needed(context, apps or _whose(context, given), drivers)
     if found is None:
         given = {name: value for name, value in given.items() if _ours(name, needed)}
     return _judged(context, given, _file(file, found) if file and found else None, needed)
@@ -190,13 +193,13 @@ def _whose(context: Context, given: Mapping[str, Secret]) -> list[str]:
     return [app for app in apps if app in users] or list(apps)
 
 
-def _needed(context: Context, apps: Sequence[str]) -> dict[str, Mapping[str, Secret]]:
+def _needed(
+    context: Context, apps: Sequence[str], drivers: Sequence[str] = ()
+) -> dict[str, Mapping[str, Secret]]:
     if not apps:
         raise UsageError("the file has no apps, so no variables are needed", "apps: {my-app: {…}}")
-    return {
-        app: {name: Secret(value) for name, value in variables(context, app).items()}
-        for app in apps
-    }
+    every = {app: variables(context, app, drivers=drivers) for app in apps}
+    return {app: {n: Secret(value) for n, value in found.items()} for app, found in every.items()}
 
 
 def _kept(
