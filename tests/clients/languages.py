@@ -34,7 +34,7 @@ def node(script: str, env: Mapping[str, str], *arguments: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "node_modules").symlink_to(node_modules())
-        for source in _NODE.glob("*.mjs"):
+        for source in (*_NODE.glob("*.mjs"), _NODE / "package.json"):
             shutil.copy(source, work)
         return run(str(npm.node()), f"{script}.mjs", *arguments, env=env, folder=work)
 
@@ -63,7 +63,7 @@ def python(script: str, env: Mapping[str, str], *arguments: str, packages: str) 
 
 
 def run(*argv: str, env: Mapping[str, str], folder: Path | None = None) -> str:
-    """Run a program that has to succeed within two minutes, in a home of its own, with this
+    """Run a program that has to succeed within five minutes, in a home of its own, with this
     environment alone; returns what it prints."""
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
@@ -73,7 +73,7 @@ def run(*argv: str, env: Mapping[str, str], folder: Path | None = None) -> str:
             text=True,
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout

@@ -4,12 +4,12 @@ docs/clients.md. A run of `just test-clients` writes it; any other run compares.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
 
 from tests.conftest import EVERYTHING
+from tests.debian import alone
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -30,8 +30,7 @@ def record(software: str, version: str, engine: str, did: str, result: str = "wo
     if not EVERYTHING:
         assert row in rows(), f"not in {RESULTS.name}, run 'just test-clients': {row}"
         return
-    with RESULTS.with_name("results.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone("clients-results"):
         kept = [one for one in rows() if _key(one) != _key(row)]
         text = json.dumps(sorted([*kept, row], key=_key), indent=2, ensure_ascii=False)
         fresh = RESULTS.with_suffix(".new")

@@ -42,7 +42,7 @@ const steps = {
 
   async collMod() {
     const db = await mongoose.createConnection(url).asPromise()
-    await db.createCollection('mods', { capped: false })
+    await db.createCollection('mods')
     await db.collection('mods').createIndex({ at: 1 }, { expireAfterSeconds: 60 })
     await db.db.command({ collMod: 'mods', index: { keyPattern: { at: 1 }, expireAfterSeconds: 120 } })
     await db.db.command({ collMod: 'mods', validator: { n: { $type: 'number' } } })

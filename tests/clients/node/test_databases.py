@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.clients.apps import at_once
@@ -18,6 +20,8 @@ mongodb: {port: PORT2}
 apps:
   one: {postgres: one, mongodb: one}
   two: {postgres: two, mongodb: two}
+  maker1: {postgres: {database: maker1, create_databases: true}}
+  maker2: {postgres: {database: maker2, create_databases: true}}
 """
 #: A step of sql.mjs, npm's package, the software's name, and what is run.
 SQL = [
@@ -37,8 +41,28 @@ def test_postgres(stack: Cli, step: str, package: str, software: str, did: str) 
     record(software, node_version(package), "postgres", did)
 
 
-def test_mongoose(stack: Cli) -> None:
-    run = "mongoose"
-    at_once(stack, "one", "two", run=lambda env: node("mongo", env, run), reader="mongoose")
-    did = "models, unique and TTL indexes, syncIndexes, transactions, change streams, populate"
-    record("mongoose", node_version("mongoose"), "mongodb", did)
+def test_prisma_makes_its_shadow_database(stack: Cli) -> None:
+    at_once(stack, "maker1", "maker2", run=partial(node, "prisma"), reader="prisma")
+    did = "migrate dev with its shadow database, deploy, reset, db push; the client"
+    record("Prisma", node_version("prisma"), "postgres", did, "works with create_databases: true")
+
+
+MONGO = [
+    (
+        "mongoose",
+        "mongoose",
+        "models, unique and TTL indexes, syncIndexes, transactions, change streams, populate",
+    ),
+    (
+        "collMod",
+        "mongoose",
+        "collMod of a TTL and a validator, $indexStats, validate, dropDatabase",
+    ),
+    ("migrate", "migrate-mongo", "up, status, down"),
+]
+
+
+@pytest.mark.parametrize(("step", "package", "did"), MONGO)
+def test_mongodb(stack: Cli, step: str, package: str, did: str) -> None:
+    at_once(stack, "one", "two", run=lambda env: node("mongo", env, step), reader="mongoose")
+    record(package, node_version(package), "mongodb", did)
