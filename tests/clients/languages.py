@@ -193,6 +193,8 @@ if __name__ == "__main__":
         print(python_environment(listed.stem))
     if "python" in sys.argv:
         sys.exit()
-    print(node_modules(), jars(), gems(), sep="\n")
+    print(node_modules(), jars(), sep="\n")
+    if os.geteuid() == 0:
+        print(gems())
     for source in sorted(_GO.glob("*/main.go")):
         print(go_program(source.parent.name))
