@@ -39,6 +39,12 @@ def test_several_metrics_become_one_with_a_label() -> None:
     }
 
 
+def test_what_a_server_tells_twice_is_there_once() -> None:
+    places = ("mongodb_ss_wt_txn_transaction_checkpoint", "mongodb_ss_wt_checkpoint")
+    (found,) = compatible([_family(f"{one}_min_time_msecs", (BASE, 3.0)) for one in places])
+    assert [one.labels for one in found.samples] == [(("type", "min"),)]
+
+
 def test_a_metric_may_have_several_older_names() -> None:
     found = compatible([_family("mongodb_ss_uptime", (BASE, 9.0))])
     assert {one.name for one in found} == {

@@ -152,7 +152,9 @@ def _versions(ask: Ask, _: Labels) -> _Known:
 def _stored(ask: Ask, name: str) -> Document:
     """A collection's storageStats; empty for a view."""
     database, _, collection = name.partition(".")
-    stages: list[Document] = [{"$collStats": {"storageStats": {}}}]
+    # all of it has hundreds of numbers of the storage engine
+    few = {f"storageStats.{word}": 1 for word in _COLLSTATS}
+    stages: list[Document] = [{"$collStats": {"storageStats": {}}}, {"$project": few}]
     reply = _or_nothing(ask, "aggregate", collection, on=database, pipeline=stages, cursor={})
     batch = reply.get("cursor", {}).get("firstBatch")
     found: Document = batch[0].get("storageStats", {}) if batch else {}

@@ -52,10 +52,9 @@ def compatible(families: Iterable[Family]) -> list[Family]:
         for old, rule in _rules().get(family.name, {}).items():
             samples = [Sample(old, rule.of(one.labels), one.value) for one in family.samples]
             before = found.get(old)
-            found[old] = Family(
-                old,
-                family.kind,
-                family.help,
-                [*before.samples, *samples] if before else samples,
-            )
+            if before:
+                # some servers tell the same in two places
+                told = {one.labels for one in before.samples}
+                samples = [*before.samples, *(one for one in samples if one.labels not in told)]
+            found[old] = Family(old, family.kind, family.help, samples)
     return list(found.values())
