@@ -159,7 +159,7 @@ def test_what_its_build_lacks_is_told_before_anything_starts(cli: Cli) -> None:
         (ALONE.replace("18, ", "18, settings: {wal_compression: zstd}, "), "wal_compression"),
         (
             ALONE.replace("postgres: shop}", "postgres: {database: shop, extensions: [pgcrypto]}}"),
-            "app shop: the extension 'pgcrypto' is not available",
+            "the extension 'pgcrypto' (app shop) is not available",
         ),
     ):
         cli.write(text)

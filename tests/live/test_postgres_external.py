@@ -320,7 +320,8 @@ def test_an_extension_that_the_server_lacks_is_told_before_anything_changes(
         done = ours.run(command)
         assert done.returncode == 2
         assert (
-            "app shop: the extension 'vector', app shop: the extension 'uuid-ossp'" in done.stderr
+            "the extensions 'vector' (app shop), 'uuid-ossp' (app shop) are not available"
+            in done.stderr
         )
         assert "install postgresql-17, postgresql-17-pgvector" in done.stderr
     assert theirs_as_it_was(theirs) == before

@@ -79,14 +79,15 @@ def need_available(asked: DesiredInstance, facts: Facts) -> None:
 
 def _need(asked: DesiredInstance, lacking: Sequence[tuple[str, str]]) -> None:
     if lacking:
-        texts = [f"app {app}: the extension {name!r}" for app, name in lacking]
-        verb = "is" if len(texts) == 1 else "are"
+        several = len(lacking) > 1
+        texts = [f"{name!r} (app {app})" for app, name in lacking]
         where = asked.instance.name
         program = asked.site.program if asked.site else None
         if program and program.folder:
             where += f" (PostgreSQL {program.version} in {program.folder})"
         raise UsageError(
-            f"{', '.join(texts)} {verb} not available on {where}",
+            f"the extension{'s' * several} {', '.join(texts)} {'are' if several else 'is'} "
+            f"not available on {where}",
             _remedy(asked, [name for _, name in lacking]),
         )
 
