@@ -105,7 +105,7 @@ def test_refusals_are_told_with_the_line_that_permits_them(stack: Cli) -> None:
     assert "SELECT on the table 'pg_authid' (42501)" in shop["postgres"]["problem"]
     assert 'apps.shop.postgres.extensions: ["nowhere"]' in shop["postgres"]["hint"]
     assert "insert on 'other.cards'" in shop["mongodb"]["problem"]
-    assert "apps.shop.mongodb.database: other" in shop["mongodb"]["hint"]
+    assert 'apps.shop.mongodb.databases: ["shop", "other"]' in shop["mongodb"]["hint"]
 
     report = examined(stack, "report", 1)
     assert "apps.report.redis.access: readwrite" in report["redis"]["hint"]

@@ -64,6 +64,8 @@ def test_the_line_of_the_file() -> None:
         "batch@lone app ERROR:  must be owner of table t",
         "report@shop app ERROR:  permission denied for schema public",
         "report@shop app STATEMENT:  CREATE TABLE t ()",
+        "batch@new [unknown] FATAL:  no pg_hba.conf entry for x",
+        "shop@shop app ERROR:  permission denied to create database",
         'batch@shop [unknown] FATAL:  permission denied for database "shop"',
         'shop@shop app ERROR:  permission denied to create extension "a"',
         'shop@shop app ERROR:  extension "b" is not available',
@@ -71,8 +73,10 @@ def test_the_line_of_the_file() -> None:
     remedies = [one.remedy for one in found.values()]
     assert remedies[0] == "apps.batch.postgres.access: owner"
     assert remedies[1] == "shop owns the database and has to do it, or grant it"
-    assert remedies[2] == "apps.batch.postgres.database: shop, in place of lone"
-    assert {one.split(", of")[0] for one in remedies[3:]} == {
+    assert remedies[2] == 'apps.batch.postgres.databases: ["lone", "new"]'
+    assert remedies[3] == "apps.shop.postgres.create_databases: true"
+    assert remedies[4] == "'shop' is the database of shop: it is for that app alone"
+    assert {one.split(", of")[0] for one in remedies[5:]} == {
         'apps.shop.postgres.extensions: ["a", "b"]'
     }
 
@@ -111,5 +115,5 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
         ("shop", "find on 'other.c'", 2, False),
         ("shop", "a login", 1, True),
     ]
-    assert found[0].remedy == "apps.shop.mongodb.database: other, in place of shop"
+    assert found[0].remedy == 'apps.shop.mongodb.databases: ["shop", "other"]'
     assert "secret" not in str(found)

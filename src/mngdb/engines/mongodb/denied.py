@@ -138,8 +138,9 @@ def _remedy(grants: Mapping[str, MongodbGrant], instance: str, one: _Refusal) ->
     if not one.command:
         return OLD_CLIENT.format(app=app)
     place = f"apps.{app}.{instance}"
-    if one.database != grant.database and one.database not in {"admin", "config", "local"}:
-        return f"{place}.database: {one.database}, in place of {grant.database}"
-    if one.database == grant.database and grant.access == "readonly" and one.command in _WRITES:
+    mine = grant.databases or [grant.database]
+    if one.database not in {*mine, grant.database, "admin", "config", "local"}:
+        return f"{place}.databases: {json.dumps([*mine, one.database])}"
+    if one.database in mine and grant.access == "readonly" and one.command in _WRITES:
         return f"{place}.access: readwrite"
     return f"no line of the file permits {one.what}"

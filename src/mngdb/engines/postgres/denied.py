@@ -173,8 +173,10 @@ def _remedy(asked: DesiredInstance, one: _Refusal, extensions: Mapping[str, list
         return "the setting idle_session_timeout ends it"
     if said.get("login") == "password":
         return OLD_CLIENT.format(app=app)
-    if (said.get("login") or said.get("kind") == "database") and one.database != grant.database:
-        return f"{place}.database: {one.database}, in place of {grant.database}"
+    if said.get("login") and not grant.covers(one.database):
+        return _database(grants, place, grant, one.database)
+    if said.get("to") == "create database" and grant.access == "owner":
+        return f"{place}.create_databases: true"
     if said.get("login"):
         return f"'mngdb plan' shows what its login lacks; 'mngdb env {app}' prints its address"
     if said.get("to") in _EXTENSION:
@@ -186,6 +188,17 @@ def _remedy(asked: DesiredInstance, one: _Refusal, extensions: Mapping[str, list
     if said["kind"] not in {"table", "view", "materialized view", "sequence", "schema", "relation"}:
         return nothing
     return _access(grants, place, grant, one)
+
+
+def _database(
+    grants: Mapping[str, PostgresGrant], place: str, grant: PostgresGrant, name: str
+) -> str:
+    """Of a database that is not the app's."""
+    owner = [app for app, other in grants.items() if other.covers(name)]
+    if owner:
+        return f"{quoted(name)} is the database of {owner[0]}: it is for that app alone"
+    names = json.dumps([*dict.fromkeys([*(grant.databases or [grant.database]), name])])
+    return f"{place}.databases: {names}"
 
 
 def _access(
