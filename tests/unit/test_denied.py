@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from mngdb.engines.mongodb import denied as mongodb
 from mngdb.engines.postgres import denied as postgres
-from mngdb.facts.denied import Denied
+from mngdb.facts.denied import Denied, shape
 from mngdb.model import DesiredInstance
 from mngdb.spec.mongodb import MongodbGrant
 from mngdb.spec.postgres import PostgresGrant
@@ -117,3 +117,17 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
     ]
     assert found[0].remedy == 'apps.shop.mongodb.databases: ["shop", "other"]'
     assert "secret" not in str(found)
+
+
+def test_ids_are_not_told() -> None:
+    assert [
+        shape(name)
+        for name in (
+            "sess:kq83hsvb2ks92lsq72hs6dfs",
+            "bull:mail:1",
+            "user:48151623",
+            "cache:9f86d081884c7d65",
+            "__keyevent@0__:*",
+            "Hunter2-Hunter2-Hunter2",
+        )
+    ] == ["sess:*", "bull:mail:1", "user:*", "cache:*", "__keyevent@0__:*", "*"]

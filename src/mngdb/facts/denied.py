@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ RECENT = 3600.0
 OLD_CLIENT = "its client has another password than the vault: give it what 'mngdb env {app}' prints"
 #: Refusals that a sentence has room for.
 _SHOWN = 5
+#: What looks like an id: many letters with a digit among them, hexadecimal digits, a number.
+_ID = re.compile(r"(?=[\w.~-]*\d)[\w.~-]{20,}|\b[0-9a-f]{12,}\b|\b\d{4,}\b", re.ASCII)
 #: Characters of a name of the client's choosing.
 _WIDE = 80
 
@@ -52,6 +55,12 @@ class Denied(Struct, frozen=True):
             "age": round(self.age, 1),
             "over": self.over,
         }
+
+
+def shape(name: str) -> str:
+    """A key, a channel or a login's name with `*` for what looks like an id: that of a session is
+    a secret, and a password may have been given for a name."""
+    return _ID.sub("*", name)
 
 
 def quoted(name: str) -> str:

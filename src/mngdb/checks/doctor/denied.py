@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mngdb.facts.denied import Denied, quoted, remedies, told
+from mngdb.facts.denied import Denied, quoted, remedies, shape, told
 from mngdb.facts.doctor import StackFacts, Trouble
 
 
@@ -19,7 +19,8 @@ def refused(facts: StackFacts) -> Iterator[Trouble]:
                 together.setdefault((one.app, one.mild), []).append(one)
         for (app, mild), some in together.items():
             watch = mild or app not in works
-            text = f"{server.instance} refused {app if app in works else quoted(app)}: {told(some)}"
+            who = app if app in works else quoted(shape(app))
+            text = f"{server.instance} refused {who}: {told(some)}"
             where = (server.instance,)
             cause = "watch" if watch else "denied"
             yield Trouble(cause, text, remedies(some), where, app, watch=watch)

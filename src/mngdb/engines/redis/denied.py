@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from mngdb.engines.redis.acl import DEFAULT, by_login
 from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.look import pairs, told
-from mngdb.facts.denied import OLD_CLIENT, Denied, quoted
+from mngdb.facts.denied import OLD_CLIENT, Denied, quoted, shape
 from mngdb.model import DesiredInstance
 from mngdb.spec.redis import RedisGrant
 from mngdb.spec.redis_commands import harms_neighbours
@@ -51,7 +51,9 @@ class _Entry(Struct, frozen=True):
             return "a login"
         if self.reason == "command":
             return self.object.upper().replace("|", " ") + self.within
-        return f"{self.command.upper()} on the {self.reason} {quoted(self.object)}{self.within}"
+        return (
+            f"{self.command.upper()} on the {self.reason} {quoted(shape(self.object))}{self.within}"
+        )
 
 
 def look(session: Session, asked: DesiredInstance) -> tuple[Denied, ...]:
@@ -132,27 +134,26 @@ def _line(
     place, reason = f"apps.{app}.{asked.instance.name}", entries[0].reason
     if grant.access == "readonly" and any(_writing(one, grant, writes) for one in entries):
         return f"{place}.access: readwrite"
+    refused = list(dict.fromkeys(one.object for one in entries))
     if reason == "command":
-        wanted = [f"+{one.object}" for one in entries]
-        return _commands(asked, place, grant, wanted)
+        return _commands(asked, place, grant, [f"+{one}" for one in refused])
     if reason == "channel":
         literal = [one.object for one in entries if one.command == "psubscribe"]
         below = [one for one in literal if not _refuses(grant, "patterns", grant.patterns, one)]
-        others = [one.object for one in entries if one.object not in below]
+        others = [one if one in literal else _prefix(one) for one in refused if one not in below]
         had = [one for one in grant.heard if one not in grant.patterns]
         parts = [_with(place, grant, "patterns", grant.patterns, below)] if below else []
         parts += [_with(place, grant, "channels", had, others)] if others else []
         return "; ".join(parts)
-    wanted = [one.object for one in entries]
-    owners = {key: _owner(asked, app, key) for key in wanted}
+    owners = {key: _owner(asked, app, key) for key in refused}
     free = [_prefix(key) for key, owner in owners.items() if not owner]
     parts = [_with(place, grant, "keys", grant.keys, free)] if free else []
     parts += [
-        f"{quoted(key)} is a key of {owner}: it is for that app alone"
+        f"{quoted(shape(key))} is a key of {owner}: it is for that app alone"
         for key, owner in owners.items()
         if owner
     ]
-    return "; ".join(parts)
+    return "; ".join(dict.fromkeys(parts))
 
 
 def _owner(asked: DesiredInstance, app: str, key: str) -> str:
@@ -173,7 +174,7 @@ def _writing(one: _Entry, grant: RedisGrant, writes: frozenset[str]) -> bool:
 def _prefix(key: str) -> str:
     """The pattern of the keys that a key is one of: `bull:*` of `bull:mail:7`."""
     head, colon, _ = key.partition(":")
-    return f"{head}:*" if head and colon else key
+    return f"{shape(head)}:*" if head and colon else shape(key)
 
 
 def _commands(asked: DesiredInstance, place: str, grant: RedisGrant, wanted: Sequence[str]) -> str:
