@@ -83,7 +83,7 @@ def test_plan_json_has_the_contracts_keys_and_exit_code_tells_steps(stack: Cli) 
     try:
         stack.write(FILE.replace("chat:*", "talk:*"))
         found = stack.run("plan", "--exit-code", "--json")
-        assert found.returncode == 1
+        assert found.returncode == 4
         steps = json.loads(found.stdout)["steps"]
         assert steps
         for step in steps:
@@ -263,7 +263,7 @@ def test_status_exits_1_when_something_does_not_run(tmp_path: Path) -> None:
     unit: dict[str, Any] = json.loads(done.stdout)["units"][0]
     assert (unit["state"], unit["healthy"], unit["version"]) == ("absent", False, None)
     assert not (tmp_path / ".mngdb").exists(), "status changes nothing"
-    assert cli.run("plan", "--exit-code").returncode == 1
+    assert cli.run("plan", "--exit-code").returncode == 4
     assert not (tmp_path / ".mngdb").exists(), "plan changes nothing"
 
 

@@ -148,7 +148,7 @@ def test_a_changed_secret_is_brought_to_the_server_and_the_old_one_ends(stack: C
     old = stack.ok("url", "redis", "shop").strip()
     put(secret(stack), GOOD.encode())
     assert stack.run("doctor", "shop").returncode == 1
-    assert stack.run("plan", "--exit-code").returncode == 1
+    assert stack.run("plan", "--exit-code").returncode == 4
     stack.ok("up")
     stack.ok("doctor", "shop")
     with (

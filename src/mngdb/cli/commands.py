@@ -42,3 +42,40 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "agent": ("agent", "Serve metrics and restart crashed servers."),
     "render": ("render", "Write the stack as files for other tools."),
 }
+
+#: What `--help` puts together.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Set up": ("init", "config", "schema", "plan", "up", "render"),
+    "Run": ("status", "logs", "restart", "down", "enable", "disable", "destroy", "stacks", "agent"),
+    "Connect": ("env", "url", "shell", "secret", "secrets", "rotate"),
+    "Check": ("doctor", "check", "alerts"),
+    "Look inside": (
+        "sessions",
+        "connections",
+        "slow",
+        "indexes",
+        "bloat",
+        "memory",
+        "locks",
+        "keys",
+    ),
+    "Back up": ("backup", "backups", "verify", "restore", "drill"),
+}
+#: What hands type that know other tools.
+SYNONYMS = {
+    **dict.fromkeys(("start", "apply", "create", "deploy", "install"), "up"),
+    **dict.fromkeys(("stop", "halt", "kill"), "down"),
+    **dict.fromkeys(("ps", "info", "list", "show"), "status"),
+    **dict.fromkeys(("exec", "connect", "console", "sql", "cli"), "shell"),
+    **dict.fromkeys(("validate", "lint", "diff", "dry-run", "preview"), "plan"),
+    **dict.fromkeys(("rm", "delete", "remove", "uninstall"), "destroy"),
+    **dict.fromkeys(("ls", "stack"), "stacks"),
+    **dict.fromkeys(("log", "tail"), "logs"),
+    **dict.fromkeys(("dump", "snapshot"), "backup"),
+    **dict.fromkeys(("recover", "undo"), "restore"),
+    **dict.fromkeys(("health", "diagnose", "debug", "why"), "doctor"),
+    **dict.fromkeys(("audit", "verify-guide", "test"), "check"),
+    **dict.fromkeys(("top", "queries"), "slow"),
+    **dict.fromkeys(("processlist", "clients", "users"), "sessions"),
+    **dict.fromkeys(("environment", "vars", "credentials"), "env"),
+}

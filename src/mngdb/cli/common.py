@@ -44,7 +44,7 @@ class Options(Struct):
     @property
     def paths(self) -> list[Path]:
         """The files to read, in order."""
-        return [Path(name) for name in self.files or [DEFAULT_FILE]]
+        return [Path(name) for name in self.files] or [nearest()]
 
     @property
     def command(self) -> str:
@@ -75,6 +75,22 @@ class Options(Struct):
             say_json(document)
         else:
             say(text)
+
+
+@functools.cache
+def nearest() -> Path:
+    """The stack's file in this folder or the nearest above, also as mngdb.yml; mngdb.yaml here
+    where there is none. One that somebody else but root could have put above is left alone."""
+    for folder in (Path(), *Path.cwd().parents):
+        for name in (DEFAULT_FILE, "mngdb.yml"):
+            found = folder / name
+            with contextlib.suppress(OSError):
+                if folder == Path() and found.exists():
+                    return found
+                if found.is_file() and found.stat().st_uid in {os.getuid(), 0}:
+                    tell(f"note: the file is {found}")
+                    return found
+    return Path(DEFAULT_FILE)
 
 
 def program(files: Sequence[str], target: str | None) -> str:
@@ -180,16 +196,22 @@ def confirm(question: str) -> None:
         raise MngdbError("not confirmed; nothing was changed")
 
 
+def colour() -> bool | None:
+    """False where colours are unwanted (https://no-color.org) or unknown; None: a terminal has
+    them."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
+
+
 def say(text: str = "") -> None:
     """A result, on standard output."""
-    click.echo(harmless(text))
+    click.echo(harmless(text), color=colour())
 
 
 def tell(text: str) -> None:
     """Progress and remarks, on standard error. Nobody reading it, or a full disk below it, is no
     reason to stop working."""
     with contextlib.suppress(OSError):
-        click.echo(harmless(in_full(text)), err=True)
+        click.echo(harmless(in_full(text)), err=True, color=colour())
 
 
 def say_json(document: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,10 +13,26 @@ class Lazy(click.Group):
     """Commands by name: the module of `mngdb.cli` that has them, and the line in `--help`."""
 
     def __init__(
-        self, *args: Any, table: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        table: Mapping[str, tuple[str, str]] | None = None,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        synonyms: Mapping[str, str] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.table = table or {}
+        self.sections = sections or {"Commands": list(self.table)}
+        self.synonyms = synonyms or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; `help` and `version` are options of every command but look like commands
+        to those who type them."""
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        elif args == ["version"]:
+            args = ["--version"]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the table."""
@@ -32,10 +48,10 @@ class Lazy(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, without an import."""
-        rows = [(name, text) for name, (_, text) in self.table.items()]
-        if rows:
-            with formatter.section("Commands"):
-                formatter.write_dl(rows)
+        width = max(map(len, self.table), default=0)
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), self.table[name][1]) for name in names])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -44,7 +60,8 @@ class Lazy(click.Group):
         if args and args[0] not in self.table:
             import difflib
 
-            close = difflib.get_close_matches(args[0], self.table, n=1)
+            meant = self.synonyms.get(args[0])
+            close = [meant] if meant else difflib.get_close_matches(args[0], self.table, n=1)
             near = f" (did you mean {close[0]!r}?)" if close else ""
             raise click.UsageError(f"no such command {args[0]!r}{near}", ctx)
         return super().resolve_command(ctx, args)

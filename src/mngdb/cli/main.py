@@ -14,14 +14,20 @@ from typing import Any
 import click
 
 from mngdb import __version__
-from mngdb.cli.commands import COMMANDS
-from mngdb.cli.common import Options, common, in_full, say_json, tell
+from mngdb.cli.commands import COMMANDS, SECTIONS, SYNONYMS
+from mngdb.cli.common import Options, colour, common, in_full, say_json, tell
 from mngdb.cli.lazy import Lazy
 from mngdb.cli.log import start_log_file
 from mngdb.errors import MngdbError, of_system
 
 
-@click.group(cls=Lazy, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Lazy,
+    table=COMMANDS,
+    sections=SECTIONS,
+    synonyms=SYNONYMS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="mngdb", message="%(prog)s %(version)s")
 @click.option("--with-agent", is_flag=True, hidden=True)
 @common
@@ -93,7 +99,7 @@ def _fail(arguments: list[str], options: Options, message: str, hint: str | None
         document: dict[str, Any] = {"error": {"message": message, "hint": hint, "exit_code": code}}
         with contextlib.suppress(OSError):  # it may be what failed
             say_json(document)
-    prefix = click.style("error:", fg="red")
+    prefix = click.style("error:", fg="red") if colour() is None else "error:"
     # a file's errors begin with file:line:column, which editors and people look for first
     located = re.match(r"[^:\n]+:\d+:\d+: |[^:\n]+\.ya?ml: ", message) is not None
     tell(in_full(message if located else f"{prefix} {message}", options))

@@ -13,7 +13,7 @@ from mngdb.cli.common import F, Options, common, repeatable, say, say_json, tabl
 from mngdb.words import COSTS, many, span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mngdb.errors import MngdbError
     from mngdb.facts.doctor import Service
@@ -37,6 +37,9 @@ _COLOURS = {
     "restart": "yellow",
     "stop": "yellow",
 }
+
+#: The exit code of `plan --exit-code` where there are steps: no failure has it.
+_DIFFERS = 4
 
 
 def _allowing(function: F) -> F:
@@ -67,7 +70,7 @@ def _allowing(function: F) -> F:
 
 
 @click.command()
-@click.option("--exit-code", is_flag=True, help="Exit 1 if there are steps.")
+@click.option("--exit-code", is_flag=True, help="Exit 4 if there are steps.")
 @_allowing
 @common
 def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
@@ -103,7 +106,7 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
             tell(f"{many(len(found.steps), 'step')}; run 'mngdb up' to apply")
     if found.errors:
         return max(error.exit_code for error in found.errors.values())
-    return 1 if exit_code and found.steps else 0
+    return _DIFFERS if exit_code and found.steps else 0
 
 
 @click.command()
@@ -315,32 +318,48 @@ def destroy(options: Options, yes: str | None) -> None:
 
 
 @click.command()
-@click.argument("instance")
-@click.option("--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C.")
+@click.argument("instance", required=False)
+@click.option(
+    "-F", "--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C."
+)
 @click.option("-n", "--lines", default=50, show_default=True, help="Number of lines to start with.")
 @common
-def logs(options: Options, instance: str, follow: bool, lines: int) -> None:
-    """Show the log of INSTANCE, of the `agent`, or of a container that 'status' lists."""
+def logs(options: Options, instance: str | None, follow: bool, lines: int) -> None:
+    """Show the log of INSTANCE, of the `agent`, or of a container that 'status' lists. Default: of
+    every server and the agent, each line after the name of what wrote it."""
     from mngdb.errors import UsageError
+    from mngdb.ops.logs import every, tail
     from mngdb.ops.logs import follow as watch
-    from mngdb.ops.logs import tail
 
     if options.json and follow:
         raise UsageError("--json and --follow cannot be used together", "omit one of them")
     context = options.context()
+    names = [instance] if instance is not None else every(context)
     if options.json:
-        found = tail(context, instance, lines)
-        say_json({"stack": context.stack.name, "instance": instance, "lines": found})
+        found = {name: tail(context, name, lines) for name in names}
+        document: dict[str, object] = {"stack": context.stack.name}
+        if instance is not None:
+            say_json(document | {"instance": instance, "lines": found[instance]})
+        else:
+            say_json(document | {"logs": found})
         return
+    width = max(map(len, names), default=0)
     shown = False
     try:
-        for line in (watch if follow else tail)(context, instance, lines):
-            say(line)
+        for name, line in watch(context, names, lines) if follow else _tails(context, names, lines):
+            say(line if instance is not None else f"{name:<{width}}  {line}")
             shown = True
     except KeyboardInterrupt:
         return
     if not shown and lines > 0:
-        tell(f"{instance} has no log yet")
+        tell(f"{instance or 'the stack'} has no log yet")
+
+
+def _tails(context: Context, names: Sequence[str], lines: int) -> Iterator[tuple[str, str]]:
+    from mngdb.ops.logs import tail
+
+    for name in names:
+        yield from ((name, line) for line in tail(context, name, lines))
 
 
 # --- how it looks

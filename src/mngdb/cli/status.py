@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,11 +22,34 @@ if TYPE_CHECKING:
     from mngdb.ops.status import UnitStatus
 
 
+#: Seconds from one look to the next.
+_EVERY = 2.0
+
+
 @click.command()
+@click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
 @common
-def status(options: Options) -> int:
+def status(options: Options, watch: bool) -> int:
     """Show what is running where, and whether it answers a query of a real user. For containers,
     also exporters and the services behind RedisInsight."""
+    from mngdb.errors import UsageError
+
+    if not watch:
+        return _status(options)
+    if options.json:
+        raise UsageError("--json and --watch cannot be used together", "omit one of them")
+    try:
+        while True:
+            if sys.stdout.isatty():
+                click.clear()
+            say(time.strftime("%H:%M:%S"))
+            _status(options)
+            time.sleep(_EVERY)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _status(options: Options) -> int:
     from mngdb.ops import paid
     from mngdb.ops import status as ops
     from mngdb.ops.backup import keys

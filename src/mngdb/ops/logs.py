@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+from threading import Thread
 
-from mngdb.errors import UsageError
+from mngdb.errors import MngdbError, UsageError
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
@@ -22,8 +24,42 @@ def tail(context: Context, name: str, lines: int) -> list[str]:
     return servers.log_lines(unit, lines)
 
 
-def follow(context: Context, name: str, lines: int) -> Iterator[str]:
-    """The last lines of a log, as `tail`, then others as they come, without end."""
+def every(context: Context) -> list[str]:
+    """Whose logs are kept here: every member of our own servers, and the agent."""
+    units = [
+        member.name
+        for instance in context.stack.instances.values()
+        if context.target(instance).servers is not None
+        for member in instance.members
+    ]
+    return [*units, *([AGENT] if context.stack.agent is not None else [])]
+
+
+def follow(context: Context, names: Sequence[str], lines: int) -> Iterator[tuple[str, str]]:
+    """The last lines of logs, as `tail`, then others as they come, without end, each with whose it
+    is."""
+    if len(names) == 1:
+        yield from ((names[0], line) for line in _follow(context, names[0], lines))
+        return
+    found: SimpleQueue[tuple[str, str] | MngdbError] = SimpleQueue()
+
+    def read(name: str) -> None:
+        try:
+            for line in _follow(context, name, lines):
+                found.put((name, line))
+        except MngdbError as error:
+            found.put(error)
+
+    for name in names:
+        Thread(target=read, args=(name,), daemon=True).start()
+    while True:
+        one = found.get()
+        if isinstance(one, MngdbError):
+            raise one
+        yield one
+
+
+def _follow(context: Context, name: str, lines: int) -> Iterator[str]:
     lines, found = max(0, lines), _keeper(context, name)
     if found is None:
         return logs.follow(AgentUnit(context).log, lines)

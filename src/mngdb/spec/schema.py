@@ -39,6 +39,7 @@ def schema() -> dict[str, Any]:
         for name, key in definitions.get(found.__name__, {}).get("properties", {}).items():
             if name in described:
                 key["description"] = described[name]
+        _with_defaults(found, definitions.get(found.__name__, {}).get("properties", {}))
     for engine, (instance, grant) in MODELS.items():
         _nullable(definitions["StackFile"]["properties"], engine)
         short: list[dict[str, Any]] = [{"type": "string"}]
@@ -123,6 +124,14 @@ def schema() -> dict[str, Any]:
     }
     top = definitions.pop("StackFile")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+
+
+def _with_defaults(model: type[BaseModel], properties: dict[str, Any]) -> None:
+    """Defaults as they are written in the file: 5m, 64mb."""
+    written = model.model_construct().model_dump(mode="json", by_alias=True, warnings=False)
+    for name, key in properties.items():
+        if "default" in key and name in written:
+            key["default"] = written[name]
 
 
 def _with_variables(part: Any) -> None:

@@ -106,6 +106,10 @@ def compose(text: str, name: str) -> yaml.Node | None:
         hint = None
         if "found character that cannot start any token" in said and _at(text, mark) == "\t":
             said, hint = "tabs cannot be used for indentation", "indent with spaces"
+        elif "expected alphabetic or numeric character" in said:
+            star = _at(text, error.context_mark) or "*"
+            said = f"a value cannot begin with {star} without quotes"
+            hint = f"put the value in quotes: '{star}'"
         elif _inside_braces(text, mark):
             hint = "inside { } and [ ], a value with ${…} needs quotes, or a line of its own"
         raise SpecError(f"{where}: {said}", hint) from None

@@ -258,7 +258,8 @@ class LocalRunner(Struct, frozen=True):
         for host in instance.spec.bind:
             holder = machine.port_holder(host, instance.spec.port, ours)
             if holder is not None:
-                hint = f"stop it, or give {instance.name} another port in the file"
+                free = machine.free_port(host, instance.spec.port)
+                hint = f"stop it, or give {instance.name} another port in the file: {free} is free"
                 if machine.port_holder(host, instance.spec.port, ours | self._pids()) is None:
                     hint = "it belongs to this stack: 'mngdb down', then 'mngdb up'"
                 if holder == machine.LINGERS:

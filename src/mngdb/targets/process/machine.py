@@ -223,6 +223,15 @@ def port_holder(host: str, port: int, but: Collection[int] = ()) -> str | None:
     return None
 
 
+def free_port(host: str, after: int) -> int:
+    """The first port after another that nobody has, to be proposed."""
+    for port in range(after + 1, 65536):
+        with contextlib.suppress(MngdbError):
+            if port_holder(host, port) is None:
+                return port
+    return after
+
+
 def callers(port: int) -> list[str]:
     """Who on this machine is connected to a port, for people, the most first: `97 by python
     (pid 12) of the account shop`. Another account's processes are known to root alone."""
@@ -258,4 +267,15 @@ def _listener(host: str, port: int, but: Collection[int]) -> str | None:
     if not holders:
         return f"a process of {called(found.uid)}"
     pid, name = min(holders)
-    return f"{name} (pid {pid})"
+    stack = _stack(pid)
+    return f"{name} (pid {pid})" + (f" of the mngdb stack {stack}" if stack else "")
+
+
+def _stack(pid: int) -> str | None:
+    """The name of the stack whose data a process works in."""
+    try:
+        folder = str(Path(f"/proc/{pid}/cwd").readlink())
+    except OSError:
+        return None  # it has ended, or is another account's
+    match = re.search(r"/stacks/([^/]+)-[0-9a-f]{8}/servers/", folder)
+    return match[1] if match else None
