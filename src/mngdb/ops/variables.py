@@ -49,24 +49,16 @@ def variables(
         raise UsageError(str(error)) from None
     found: dict[str, str] = {}
     for instance in instances:
-        if instead is None:
-            asked = context.asked(instance, find=False, invent=True)
-        else:
-            site = context.target(instance).site(instance, find=False)
-            logins = dict.fromkeys(context.logins(instance), instead)
-            asked = DesiredInstance(context.stack.name, instance, logins, site)
+        asked = _asked(context, instance, instead)
         if published:
             asked = _published(asked)
-        access = context.public(asked, app)
-        driver = driver_of(drivers, instance.engine)
-        tell = context.engine(instance).tell
+        access, grant = context.public(asked, app), instance.grants[app]
+        tell, driver = context.engine(instance).tell, driver_of(drivers, instance.engine)
         told = tell(access, asked, app, driver)
-        grant = instance.grants[app]
+        further = grant.others() if isinstance(grant, DatabasesGrant) else {}
         others = {
             suffix: tell(replace(access, database=name), asked, app, driver)
-            for suffix, name in (
-                grant.others() if isinstance(grant, DatabasesGrant) else dict[str, str]()
-            ).items()
+            for suffix, name in further.items()
         }
         alone = sum(one.engine == instance.engine for one in instances) == 1
         for name, value in _named(instance, told, wanted, alone, others).items():
@@ -77,6 +69,14 @@ def variables(
                     "docs/connecting.md",
                 )
     return found | signing(context, app, instead)
+
+
+def _asked(context: Context, instance: Instance, instead: Secret | None) -> DesiredInstance:
+    if instead is None:
+        return context.asked(instance, find=False, invent=True)
+    site = context.target(instance).site(instance, find=False)
+    logins = dict.fromkeys(context.logins(instance), instead)
+    return DesiredInstance(context.stack.name, instance, logins, site)
 
 
 def _named(
