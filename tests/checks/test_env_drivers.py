@@ -200,6 +200,10 @@ def test_the_file_that_is_written(cli: Cli) -> None:
     assert ".env has the variables of shop" in other.stderr
     assert path.read_text() == before
     assert cli.run("env", "shop", "--for", "client", "--for", "node").returncode == 2
+    assert "not a directory" in cli.run("env", "shop", "--write", "nowhere/.env").stderr
+    (cli.folder / "link").symlink_to("elsewhere")
+    assert cli.run("env", "shop", "--write", "link").returncode == 2
+    assert not (cli.folder / "elsewhere").exists()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ def write(context: Context, app: str, path: Path, lines: Mapping[str, str]) -> W
     they are, and what is not the app's stays. Raises UsageError for a file that cannot be read, and
     for one with the variables of another app; OSError."""
     disk.replaceable(path)
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent} is not a directory", "create it, or choose another file")
     before = read_text(path).removeprefix("\ufeff") if path.exists() else ""
     disk.write(path, _merged(context, app, path, before, lines))
     return Written(_ignored(path), f"echo {path.name} >> {path.parent / '.gitignore'}")
