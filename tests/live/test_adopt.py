@@ -60,7 +60,7 @@ SAID = {
     "requirepass": "no app can be told from another",
 }
 MORE = """\
-  fourth: {postgres: fourth, redis: "fourth:*", mongodb: fourth}
+  fourth: {postgres: fourth, redis: "fourth:*", redis2: "fourth:*", mongodb: fourth}
   looker: {postgres: {database: shop, access: readonly}}
 """
 
@@ -99,6 +99,7 @@ def enter_all(teams: Teams) -> None:
     for name, one in teams.items():
         for login in APPS[name]:
             assert one.enter(login)
+    assert teams["redis2"].enter("default")
 
 
 def test_a_team_is_described_and_a_fourth_app_is_added(teams: Teams, cli: Cli) -> None:
@@ -136,7 +137,7 @@ def test_a_team_is_described_and_a_fourth_app_is_added(teams: Teams, cli: Cli) -
     cli.write(text.replace("apps:\n", f"apps:\n{MORE}"))
     cli.ok("up")
     assert cli.json("plan")["steps"] == []
-    assert problems(cli, "fourth") == {"postgres": None, "redis": None, "mongodb": None}
+    assert problems(cli, "fourth") == dict.fromkeys(teams)
     assert problems(cli, "looker") == {"postgres": None}
     enter_all(teams)
     after = rights(teams)

@@ -196,7 +196,8 @@ class Backup(Model):
     def _long(cls, value: Any) -> Any:
         if value is True or isinstance(value, str):
             text = str(value)
-            store = "…" if text.lower() in {"", "true", "on", "yes"} else text[:60]
+            unsaid = text.lower() in {"", "true", "on", "yes"} or not text.isprintable()
+            store = "…" if unsaid else text[:60]
             raise ValueError(
                 f"write backup: {{store: {store}}}, with a directory or s3://BUCKET/PREFIX"
             )
