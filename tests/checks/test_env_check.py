@@ -269,6 +269,13 @@ def test_whose_variables_they_are(env: Env) -> None:
         env.findings("nobody")
 
 
+@pytest.mark.parametrize("name", ["POSTGRES_DB", "POSTGRES_DATABASE"])
+def test_one_of_the_two_names_of_a_database_is_enough(env: Env, name: str) -> None:
+    lines = env.path.read_text().splitlines(keepends=True)
+    env.write("".join(line for line in lines if not line.startswith(f"{name}=")))
+    assert env.findings("shop")["env.complete"].verdict == "pass"
+
+
 def test_the_command(env: Env) -> None:
     cli = env.cli
     report = cli.json("env", "check")

@@ -16,6 +16,7 @@ from mngdb.ops.backup.schedule import Run, backups_due, drills_due
 from mngdb.ops.context import Context
 from mngdb.spec.load import load
 from tests.conftest import Cli
+from tests.unit.spec import refused, stack
 
 HOUR = 3600.0
 #: An hour and a half after the schedule's time.
@@ -119,3 +120,15 @@ def test_a_replaced_server_has_its_next_backup_at_once(context: Context) -> None
     schedule.broken(context, "redis")
     archived.note(context, "redis", Archived(branch="another", begin=7, keys="keys"))
     assert backups_due(context, NOW) == ["redis"]
+
+
+def test_the_stacks_time_zone_is_that_of_its_backups() -> None:
+    def at(text: str) -> str | None:
+        found = stack(f"redis:\n{text}").backup
+        return found.at if found else None
+
+    assert at("timezone: Asia/Seoul\nbackup: {}") == "03:00 Asia/Seoul"
+    assert at("timezone: Asia/Seoul\nbackup: {at: '04:00 UTC'}") == "04:00 UTC"
+    assert at("backup: {at: '04:00'}") == "04:00"
+    assert stack("postgres:\ntimezone: Asia/Seoul").instances["postgres"].timezone == "Asia/Seoul"
+    assert "'Seoul' is not a time zone" in refused("redis:\ntimezone: Seoul")

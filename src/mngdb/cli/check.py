@@ -181,6 +181,7 @@ def _document(
 
 def _whole(context: Context, report: Report, form: str, everything: bool, language: str) -> str:
     from datetime import UTC, datetime
+    from zoneinfo import ZoneInfo
 
     from mngdb import __version__
     from mngdb.checks.formats import html, junit, sarif
@@ -191,7 +192,9 @@ def _whole(context: Context, report: Report, form: str, everything: bool, langua
     if form == "junit":
         return junit.render(findings, name)
     if form == "html":
-        when = f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M} UTC"
+        named = context.stack.source.timezone
+        zone = UTC if named == "UTC" else ZoneInfo(named)
+        when = f"{datetime.now(tz=zone):%Y-%m-%d %H:%M %Z}"
         return html.render(findings, name, when, report.items, language)
     shown = [one for one in findings if everything or one.counts in {"fail", "unknown"}]
     return "\n".join([*_items(report.items, language), *_lines(shown)]) + "\n"

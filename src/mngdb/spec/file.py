@@ -102,6 +102,8 @@ def _time_of_day(value: str) -> str:
 def _time_zone(value: str) -> str:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+    if value == "UTC":
+        return value  # also where no others are installed
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
