@@ -56,6 +56,7 @@ def test_the_worst_finding_decides() -> None:
     assert items["D-10"].verdict == "fail"
     assert items["D-10"].found("en") == "postgres.bind"
     assert items["D-02"].verdict == "unknown"
+    assert items["D-01"].found("en") == "no check applies here"
     assert items["D-12"].verdict == "not_applicable"
     assert items["D-12"].found("ko") == "Oracle 전용"
     assert [one.item.id for one in by_item([good], ["kisa: D-10"])] == ["D-10"]

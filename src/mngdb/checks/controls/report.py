@@ -14,6 +14,8 @@ from mngdb.findings import Finding, Verdict
 _ORDER: tuple[Verdict, ...] = ("fail", "unknown", "pass")
 
 
+#: Of an item that none of the judged checks is about.
+_NONE = {"en": "no check applies here", "ko": "해당하는 점검이 없습니다"}
 #: Checks that are named where all of them pass.
 _SHOWN = 3
 
@@ -42,7 +44,7 @@ class Judged(Struct, frozen=True):
             said = ", ".join(names[:_SHOWN])
             said += f", +{len(names) - _SHOWN}" if len(names) > _SHOWN else ""
             return f"{said} ({note})" if note else said
-        return note or next((one.evidence for one in worst), "")
+        return note or next((one.evidence for one in worst), _NONE[language])
 
     def as_json(self) -> dict[str, Any]:
         """The item as `check --json` shows it."""
