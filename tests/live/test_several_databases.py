@@ -42,6 +42,7 @@ _CHECKS = (
 @pytest.fixture(scope="module")
 def cli(module_cli: Cli) -> Cli:
     module_cli.write(FILE)
+    assert "role shop: login with the secret of the app; may create databases" in _steps(module_cli)
     module_cli.ok("up")
     return module_cli
 

@@ -80,6 +80,7 @@ def create(make: MakeStep, login: str, wanted: Wanted, superuser: bool) -> Step[
         text = f"owns what {login}{SECOND} makes; the login is disabled"
     elif wanted.owner:
         text = f"second login of {wanted.owner}"
+    text += "; may create databases" if wanted.special else ""
     return make("create", f"role {login}", text, lambda s: s.execute(*statements))
 
 
@@ -105,7 +106,7 @@ def mend(make: MakeStep, login: str, wanted: Wanted, found: Role) -> Iterator[St
         parts.append((text, alter(name, limit)))
     for word in wanted.special:
         if word not in found.special:
-            parts.append((word, alter(name, SQL(word))))
+            parts.append(("may create databases", alter(name, SQL(word))))
     groups = dict(found.member_of)
     for group in sorted(wanted.member_of - groups.keys()):
         parts.append((f"member of {group}", _join(login, group)))
