@@ -13,16 +13,16 @@ from mngdb.targets.process import tls
 from tests.conftest import Cli
 from tests.debian import redis_folder
 
-FILE = f"""
+FILE = """
 tls: TLS
-binaries: {{redis: {redis_folder()}}}
-postgres: {{port: PORT1}}
-redis: {{port: PORT2, version: 7}}
-mongodb: {{port: PORT3}}
-apps: {{shop: {{postgres: shop, redis: "shop:*", mongodb: shop}}}}
+binaries: {redis: FOLDER}
+postgres: {port: PORT1}
+redis: {port: PORT2, version: 7}
+mongodb: {port: PORT3}
+apps: {shop: {postgres: shop, redis: "shop:*", mongodb: shop}}
 """
 ENGINES = ("postgres", "redis", "mongodb")
-#: What has a meaning in a URL, a query, a shell, a properties file; nothing that YAML or SQL needs.
+#: With every sign that has a meaning in URLs, shells and files of properties.
 SECRET = "p@ss/w:rd?#[]%+&={engine}\\$x;~" + "aB3dE5gH7jK9" * 2
 WRONG = "wr@ng/w:rd?#[]%+&=" + "zY8xW6vU4tS2" * 2
 
@@ -34,7 +34,8 @@ Program = Callable[[Mapping[str, str]], str]
 @pytest.fixture(scope="module", params=["true", "false"], ids=["tls", "plain"])
 def stack(request: pytest.FixtureRequest, module_cli: Cli) -> Cli:
     """Servers with TLS, then the same without, and an app whose passwords hold every sign."""
-    module_cli.write(FILE.replace("TLS", request.param))
+    text = FILE.replace("FOLDER", str(redis_folder()))
+    module_cli.write(text.replace("TLS", request.param))
     if request.param == "true":
         for engine in ENGINES:
             module_cli.ok("secret", "set", f"{engine}_shop", stdin=SECRET.format(engine=engine))
