@@ -19,10 +19,11 @@ PREFIX = "shop:"
 HEAD = """# Client software
 
 Real client libraries, run against the hardened servers of a real stack by the tests in
-`tests/clients` (`just test-clients`), which write the first table of each section. Each one does
-its whole work with the rights of an app in the file, for two apps with the same software at the
-same time that do not see each other, unless it needs an instance of its own. Redis' log of refusals
-is empty afterwards.
+`tests/clients` (`just test-clients`), which write the first table of each section. Queues,
+sessions, pub/sub, caches, ORMs and migration tools do their whole work with the rights of an app in
+the file, for two apps with the same software at the same time, which do not see each other; or on
+an instance of their own, where the result says so. Redis' log of refusals is empty afterwards. Rows
+with `mngdb env` prove the variables that it prints, with the driver that reads them.
 
 The second table has what the software needs that is not plain: the app's line in the file, and
 settings of the software, for the app `shop`. [presets.md](presets.md) has more about `for:`.
