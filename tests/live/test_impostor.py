@@ -86,6 +86,7 @@ COMMANDS: dict[Path_, list[Path_]] = {
     ("render", "compose"): [()],
     ("render", "iam"): [()],
     ("render", "systemd"): [()],
+    ("render", "preset"): [(), ("celery",)],
 }
 #: What ends the state that the others are tried in, in this order.
 LAST: dict[Path_, list[Path_]] = {

@@ -205,16 +205,20 @@ def test_up_repairs_the_guides_own_faulty_acl_line(stack: Cli, admin: Any) -> No
 def test_patterns_that_are_probably_a_slip_are_noticed(cli: Cli) -> None:
     cli.write(
         """
-redis: {port: PORT1}
+redis: {port: PORT1, eviction: allkeys-lru}
 apps:
   shop: {redis: "shop:*"}
   cart: {redis: ["cart:*", "shop:*"]}
   mail: {redis: mail}
+  web: {redis: {for: rq}}
+  work: {redis: {for: rq}}
 """
     )
     for command in ("plan", "up", "plan"):
         texts = [one["text"] for one in cli.json(command)["remarks"]]
         assert [text for text in texts if "cart and shop (shop:*)" in text] != []
         assert [text for text in texts if "'mail'" in text] != []
+        assert [text for text in texts if "web and work are one rq" in text] != []
+        assert [text for text in texts if "rq of web loses keys" in text] != []
     findings = cli.json("check", "--only", "redis.acl-keys", "--all")["findings"]
     assert ["cart and shop" in one["evidence"] for one in findings] == [True]

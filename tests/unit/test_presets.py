@@ -69,8 +69,9 @@ def test_the_software_of_an_app_is_that_of_its_only_redis() -> None:
     assert right(found, "a").channels == [
         "a:/0.celery.pidbox",
         "a:/0.celeryev/*",
-        "celery-task-meta-*",
+        "a:celery-task-meta-*",
     ]
+    assert "a:/0.celeryev/worker.*" in right(found, "a").patterns
     assert server(found).eviction == "volatile-lru"
     assert "under the instance" in refused(
         "redis: {}\ninstances: {q: {engine: redis, port: 6380}}\n"

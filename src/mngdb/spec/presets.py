@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Literal
@@ -35,9 +36,16 @@ class Rights(Struct, frozen=True, forbid_unknown_fields=True):
     def below(self, prefix: str) -> Rights:
         """The same with a prefix filled in."""
 
+        words = {
+            "{prefix}": prefix,
+            "{bare}": prefix.rstrip(":./-_"),
+            "{plain}": re.sub("[^a-z0-9]", "", prefix.lower()),
+        }
+
         def filled(texts: tuple[str, ...]) -> tuple[str, ...]:
-            bare = prefix.rstrip(":./-_")
-            return tuple(t.replace("{prefix}", prefix).replace("{bare}", bare) for t in texts)
+            for word, value in words.items():
+                texts = tuple(text.replace(word, value) for text in texts)
+            return texts
 
         return replace(
             self,

@@ -322,7 +322,9 @@ class RedisGrant(BaseGrant):
     @property
     def prefix(self) -> str | None:
         """What the app's keys begin with, where the file says one."""
-        return self._prefix or (prefix_of(self.keys[0]) if self.keys else None)
+        if self._software or not self.keys:
+            return self._prefix
+        return prefix_of(self.keys[0])
 
     @property
     def heard(self) -> list[str]:

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from mngdb.model import DesiredInstance, Notice
-from mngdb.spec.redis import RedisGrant
+from mngdb.spec.presets import presets
+from mngdb.spec.redis import RedisGrant, RedisInstance
 
+#: What may be evicted where software must not lose keys, to the policy.
+_POLICIES = {"noeviction": "noeviction", "volatile": "volatile-lru"}
 #: Overlaps that a notice names.
 _SHOWN = 3
 
@@ -24,6 +27,7 @@ def notices(asked: DesiredInstance) -> Iterator[Notice]:
             f"apps share keys: {'; '.join(found[:_SHOWN])}{more}",
             "if they are not meant to, give each app a pattern of its own: 'APP:*'",
         )
+    yield from _software(asked, grants)
     for app, grant in grants.items():
         only = grant.keys[0] if len(grant.keys) == 1 else ""
         if only and _literal(only) == only:
@@ -32,6 +36,37 @@ def notices(asked: DesiredInstance) -> Iterator[Notice]:
                 f"{app} has access to one key only, {only!r}, and not to keys that begin so",
                 f"apps: {{{app}: {{{name}: '{only}:*'}}}}",
             )
+
+
+def _software(asked: DesiredInstance, grants: Mapping[str, RedisGrant]) -> Iterator[Notice]:
+    """What software lacks here: a prefix that it cannot have, settings of a server not ours, a
+    policy that evicts its jobs since the file says so."""
+    name, spec = asked.instance.name, asked.instance.spec
+    users: dict[str, list[str]] = {}
+    for app, grant in grants.items():
+        for one in grant.software:
+            users.setdefault(one, []).append(app)
+    for one, apps in users.items():
+        preset = presets()[one]
+        if len(apps) > 1 and preset.prefixed is None:
+            text = f"{' and '.join(apps[:_SHOWN])} are one {one}: it has no prefix"
+            hint = "if they are several, give each an instance of its own: instances: {NAME: …}"
+            yield Notice(name, text, hint)
+        wanted = [f"{key} {value}" for key, value in preset.settings.items()]
+        if preset.eviction in _POLICIES:
+            wanted.append(f"maxmemory-policy {_POLICIES[preset.eviction]}")
+        if wanted and not asked.managed:
+            text = f"{one} of {apps[0]} needs {' and '.join(wanted)}"
+            yield Notice(
+                name, text, "ask its operator, or write it under 'settings' and 'eviction'"
+            )
+        elif (
+            preset.eviction in _POLICIES
+            and isinstance(spec, RedisInstance)
+            and spec.eviction.startswith("allkeys")
+        ):
+            text = f"{one} of {apps[0]} loses keys when memory is full: 'eviction: {spec.eviction}'"
+            yield Notice(name, text, f"{name}: {{eviction: {_POLICIES[preset.eviction]}}}")
 
 
 def shared(grants: Mapping[str, RedisGrant]) -> list[str]:
