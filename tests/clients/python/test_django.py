@@ -23,9 +23,9 @@ def test_django_runs_its_tests_in_a_database_of_their_own(cli: Cli) -> None:
     cli.ok("up")
     env = cli.json("env", "shop", "--for", "django")
     for step in ("migrate", "test", "keep", "keep", "read"):
-        python("django_test", env, step, packages="drivers")
+        python("django_work", env, step, packages="drivers")
     cli.ok("up")  # what was kept is the app's, and closed to others
     assert cli.json("plan")["steps"] == []
-    python("django_test", env, "keep", packages="drivers")
+    python("django_work", env, "keep", packages="drivers")
     did = "`manage.py test` with a connection pool, also `--keepdb`, by `create_databases: true`"
     record("Django", python_version("Django", "drivers"), "postgres", did)
