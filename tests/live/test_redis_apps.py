@@ -222,3 +222,25 @@ apps:
         assert [text for text in texts if "rq of web loses keys" in text] != []
     findings = cli.json("check", "--only", "redis.acl-keys", "--all")["findings"]
     assert ["cart and shop" in one["evidence"] for one in findings] == [True]
+
+
+def test_what_presets_give_passes_the_checks(cli: Cli) -> None:
+    cli.write(
+        """
+redis: {port: PORT1}
+instances:
+  jobs: {engine: redis, port: PORT2}
+apps:
+  adapter: {redis: {for: socket.io}}
+  store: {redis: {keys: "store:*", for: [django, spring-session]}}
+  worker: {jobs: {for: sidekiq}}
+"""
+    )
+    cli.ok("up")
+    cli.ok("doctor")
+    for rule in ("useful", "keys", "channels", "dangerous"):
+        cli.ok("check", "--only", f"redis.acl-{rule}")
+    with redis_as(cli, instance="jobs") as admin:
+        admin.execute_command("ACL", "SETUSER", "worker", "-get")
+    failed = cli.run("check", "--only", "redis.acl-useful")
+    assert (failed.returncode, "worker: get" in failed.stdout) == (1, True)

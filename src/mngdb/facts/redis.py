@@ -49,6 +49,8 @@ class RedisFacts(Struct, frozen=True):
     """The login that administers."""
     known: frozenset[str]
     """The stack's logins: the administrator, the apps, the monitor, `default` where it is ours."""
+    whole: frozenset[str]
+    """Apps whose software takes all of an instance; no other app is there."""
     shared: tuple[str, ...]
     """Apps of the file that can access the same keys, two each with their patterns."""
     password_lengths: Mapping[str, int]

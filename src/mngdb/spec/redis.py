@@ -320,6 +320,12 @@ class RedisGrant(BaseGrant):
         return self._software or tuple(self.for_ or ())
 
     @property
+    def whole(self) -> bool:
+        """Whether its software takes a whole instance, which no other app is on."""
+        rights = (presets()[name].rights(self.prefix) for name in self.software)
+        return any(one is not None and one.own for one in rights)
+
+    @property
     def prefix(self) -> str | None:
         """What the app's keys begin with, where the file says one."""
         if self._software or not self.keys:

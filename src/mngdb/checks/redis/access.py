@@ -94,14 +94,15 @@ def _useful(facts: RedisFacts) -> Judgement:
 def _own_keys(facts: RedisFacts) -> Judgement:
     # meant by some, so no failure; 'up' says it as well
     some = f"; shared: {'; '.join(facts.shared[:3])}" if facts.shared else ""
-    return listed(
-        [a.name for a in _apps(facts) if a.rights.value.all_keys], f"every app has a pattern{some}"
-    )
+    every = [a.name for a in _apps(facts) if a.rights.value.all_keys and a.name not in facts.whole]
+    return listed(every, f"every app has a pattern, or the instance to itself{some}")
 
 
 def _own_channels(facts: RedisFacts) -> Judgement:
+    bad = [a.name for a in _apps(facts) if a.rights.value.all_channels]
     return listed(
-        [a.name for a in _apps(facts) if a.rights.value.all_channels], "every app has a pattern"
+        [name for name in bad if name not in facts.whole],
+        "every app has a pattern, or the instance to itself",
     )
 
 

@@ -120,6 +120,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> RedisFact
         apps=grants,
         admin=session.access.user,
         known=_known(session, asked),
+        whole=frozenset(n for n, (_, grant) in acl.by_login(asked).items() if grant.whole),
         shared=tuple(patterns.shared(asked.instance.granted(RedisGrant))),
         password_lengths={
             name: len(secret.reveal())
@@ -198,7 +199,7 @@ def _logins(
             user.on,
             "nopass" in user.flags,
             bool(user.passwords & (_HASHES | {_hash(user.name), _hash(f"{user.name}123")})),
-            see(partial(_rights, found[user.name])),
+            see(partial(_rights, found[user.name], _nameless(asked, user.name))),
             bool(user.passwords) and user.passwords <= _ruling(users, user.name),
         )
         for user in users
@@ -238,7 +239,14 @@ def _on_apps(asked: DesiredInstance) -> Iterator[_Try]:
             yield _Try("apps", app, call.format(key=key, channel=channel).split())
 
 
-def _rights(answers: Sequence[tuple[_Try, Any]]) -> Rights:
+def _nameless(asked: DesiredInstance, login: str) -> bool:
+    """Whether the file gives an app no keys or no channels: no call on one is permitted."""
+    _, grant = acl.by_login(asked).get(login, ("", None))
+    return grant is not None and not (grant.keys and grant.heard)
+
+
+def _rights(answers: Sequence[tuple[_Try, Any]], nameless: bool) -> Rights:
+    """`nameless`: a command that is refused for the key or the channel alone is permitted."""
     granted: dict[str, Counter[str]] = {
         kind: Counter() for kind in ("command", "keys", "channels", "apps")
     }
@@ -247,7 +255,8 @@ def _rights(answers: Sequence[tuple[_Try, Any]]) -> Rights:
             if "not found" in answer.message:
                 continue  # a command that this server does not have
             raise UnobservableError(f"ACL DRYRUN is refused: {answer.message}")
-        granted[one.kind][one.name] += answer == "OK"
+        command = one.kind == "command" and nameless and " to access the " in str(answer)
+        granted[one.kind][one.name] += answer == "OK" or command
     return Rights(
         frozenset(+granted["command"]),
         len(_ANY) in granted["keys"].values(),
