@@ -95,15 +95,16 @@ def _own_keys(facts: RedisFacts) -> Judgement:
     # meant by some, so no failure; 'up' says it as well
     some = f"; shared: {'; '.join(facts.shared[:3])}" if facts.shared else ""
     every = [a.name for a in _apps(facts) if a.rights.value.all_keys and a.name not in facts.whole]
-    return listed(every, f"every app has a pattern, or the instance to itself{some}")
+    return listed(every, f"{_patterned(facts)}{some}")
 
 
 def _own_channels(facts: RedisFacts) -> Judgement:
     bad = [a.name for a in _apps(facts) if a.rights.value.all_channels]
-    return listed(
-        [name for name in bad if name not in facts.whole],
-        "every app has a pattern, or the instance to itself",
-    )
+    return listed([name for name in bad if name not in facts.whole], _patterned(facts))
+
+
+def _patterned(facts: RedisFacts) -> str:
+    return "every app has a pattern" + (", or the instance to itself" if facts.whole else "")
 
 
 def _all_known(facts: RedisFacts) -> Judgement:
