@@ -119,6 +119,29 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
     assert "secret" not in str(found)
 
 
+def test_what_a_shell_asks_of_everybody_is_no_refusal_of_the_app() -> None:
+    def lines(program: str, collection: str) -> list[str]:
+        asks = f'not authorized on admin to execute command {{ aggregate: "{collection}", x: 1 }}'
+        return [
+            mongo(51800, "conn1", doc={"application": {"name": program}}),
+            mongo(5286306, "conn1", user="shop"),
+            mongo(20436, "conn1", error={"errmsg": asks}),
+            mongo(
+                20436,
+                "conn1",
+                error={"errmsg": "not authorized on admin to execute command { hostInfo: 1 }"},
+            ),
+        ]
+
+    def told(program: str, collection: str) -> int:
+        grants = asked("mongodb", shop=MongodbGrant(database="shop"))
+        return len(mongodb.look(cast("Any", None), grants, lambda: lines(program, collection)))
+
+    assert told("mongosh 2.5.8", "atlascli") == 0
+    assert told("mongosh 2.5.8", "system.users") == 1
+    assert told("shop", "atlascli") == 2
+
+
 def test_ids_are_not_told() -> None:
     assert [
         shape(name)

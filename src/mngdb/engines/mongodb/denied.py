@@ -32,6 +32,12 @@ _WRITES = {
     *("insert", "update", "delete", "findAndModify", "create", "createIndexes", "drop"),
     *("dropIndexes", "collMod", "renameCollection"),
 }
+#: Shells that ask for more than they need, and what they ask of everybody who opens one.
+_SHELLS = ("mongosh", "MongoDB Compass", "mongodb-vscode")
+_CURIOUS = {
+    *("aggregate", "count", "getCmdLineOpts", "getFreeMonitoringStatus", "getLog", "getParameter"),
+    *("hostInfo", "listDatabases", "replSetGetStatus", "serverStatus", "top"),
+}
 #: Stands for a login whose connection began before the lines that were read.
 _UNKNOWN = "conn"
 
@@ -101,13 +107,21 @@ def _refusals(lines: Iterable[str]) -> list[_Refusal]:
                 found.append(_Refusal(_login(attr), _moment(said)))
             elif number == _DENIED:
                 parts = _COMMAND.match(attr["error"]["errmsg"])
-                if parts is not None:
+                if parts is not None and not _curious(
+                    programs.get(connection, ""), *parts.groups()
+                ):
                     login = logins.get(connection, connection)
                     where = parts[1], parts[2], parts[3] or ""
                     found.append(_Refusal(login, _moment(said), *where))
         except (ValueError, LookupError, TypeError, AttributeError):
             continue  # cut off, or another version's
     return found
+
+
+def _curious(program: str, database: str, command: str, collection: str | None) -> bool:
+    """Whether a shell asked for itself, and works without the answer."""
+    asked = database == "admin" and command in _CURIOUS and collection in {None, "atlascli"}
+    return asked and program.startswith(_SHELLS)
 
 
 def _named(session: Session, refusals: Iterable[_Refusal]) -> list[_Refusal]:
