@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 #: Those of C1, those that change the direction of what follows or end a line, halves of characters.
 _STRANGE = r"\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
@@ -27,6 +28,14 @@ def plain(text: str) -> str:
     """A text of a server's on one line, without what a terminal would take as a command: names and
     statements are what apps make them."""
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def named(name: str) -> str:
+    """A name as an argument of a command that is to be pasted: the shell expands nothing in it,
+    whatever a server's users called it."""
+    shown = plain(name)
+    quoted = shlex.quote(shown)
+    return f"'{shown}'" if quoted == shown else quoted
 
 
 def harmless(text: str) -> str:

@@ -45,6 +45,10 @@ def test_the_file_is_found_above_and_by_its_other_ending(cli: Cli, tmp_path: Pat
         os.chown(cli.folder / "mngdb.yml", 12345, -1)
         done = one.run("plan")
         assert (done.returncode, "no such file" in done.stderr) == (2, True)
+        os.chown(cli.folder / "mngdb.yml", 0, -1)
+        (cli.folder / "mngdb.yml").rename(tmp_path / "real.yml")
+        (cli.folder / "mngdb.yml").symlink_to(tmp_path / "real.yml")
+        assert "no such file" in one.run("plan").stderr
 
 
 @pytest.mark.parametrize("variable", [("NO_COLOR", "1"), ("TERM", "dumb")])

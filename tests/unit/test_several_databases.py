@@ -46,6 +46,8 @@ def test_variables_of_names_that_differ_in_no_letter_are_numbered() -> None:
     [
         ("postgres: {databases: ['t_*']}", "the first database is the main one"),
         ("postgres: {databases: [a, '*']}", "every database of the server"),
+        ("postgres: {databases: [a, '*_test']}", "'*' stands for the rest of a name"),
+        ("postgres: 'a_*'", "no whole name"),
         ("postgres: {databases: [a, a]}", "listed twice"),
         ("postgres: {databases: [a, postgres]}", "the server's own database"),
         ("postgres: {databases: []}", "the key 'database' is missing"),

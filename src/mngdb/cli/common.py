@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -80,14 +81,18 @@ class Options(Struct):
 @functools.cache
 def nearest() -> Path:
     """The stack's file in this folder or the nearest above, also as mngdb.yml; mngdb.yaml here
-    where there is none. One that somebody else but root could have put above is left alone."""
-    for folder in (Path(), *Path.cwd().parents):
+    where there is none. One above that somebody else put there or everybody may write, also by a
+    link, is left alone."""
+    for name in (DEFAULT_FILE, "mngdb.yml"):
+        if Path(name).exists():
+            return Path(name)
+    for folder in Path.cwd().parents:
         for name in (DEFAULT_FILE, "mngdb.yml"):
             found = folder / name
             with contextlib.suppress(OSError):
-                if folder == Path() and found.exists():
-                    return found
-                if found.is_file() and found.stat().st_uid in {os.getuid(), 0}:
+                about = found.lstat()
+                ours = about.st_uid in {os.getuid(), 0} and not about.st_mode & 0o002
+                if ours and stat.S_ISREG(about.st_mode):
                     tell(f"note: the file is {found}")
                     return found
     return Path(DEFAULT_FILE)

@@ -12,7 +12,7 @@ from mngdb.cli.backup import Shown, agree_to_cost, unsigned_too
 from mngdb.cli.common import Options, common, confirm, say, say_json, size, tell, tell_errors
 from mngdb.cli.restore_part import bring_back, with_part
 from mngdb.part import Part
-from mngdb.words import plain
+from mngdb.words import named, plain
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.notes import Note, Restored
@@ -214,7 +214,7 @@ def _started(report: Report) -> int:
     tell_errors(report.errors)
     for step in report.refused:
         tell(f"not done, destructive: {step.action} {step.object} ({step.detail})")
-        tell(f"  hint: mngdb up --allow '{step.object}'")
+        tell(f"  hint: mngdb up --allow {named(step.object)}")
     return 1 if report.errors else 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Never, cast
 import click
 
 from mngdb.cli.common import F, Options, common, repeatable, say, say_json, table, tell
-from mngdb.words import COSTS, many, span
+from mngdb.words import COSTS, many, named, plain, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -224,10 +224,10 @@ class _Progress:
 
 def _report(report: Report, seconds: float, app: str | None) -> None:
     for step in report.refused:
-        why, how = "destructive", f"--allow '{step.object}'"
+        why, how = "destructive", f"--allow {named(step.object)}"
         if step.costs:
             why, how = f"costs {step.costs}", "--yes"
-        tell(f"not done, {why}: {step.action} {step.object} ({step.detail})")
+        tell(plain(f"not done, {why}: {step.action} {step.object} ({step.detail})"))
         tell(f"  hint: mngdb up {how}")
     _notices(report.notices)
     if report.units:
@@ -374,7 +374,7 @@ def _line(step: Step[Never]) -> str:
     ]
     marks += [f"costs: {step.costs}"] if step.costs else []
     end = f" [{', '.join(marks)}]" if marks else ""
-    return f"{step.instance:<16} {verb} {step.object}: {step.detail}{end}"
+    return f"{step.instance:<16} {verb} {plain(f'{step.object}: {step.detail}')}{end}"
 
 
 def _refused(steps: tuple[Step[Never], ...], count: int) -> str:
@@ -393,9 +393,9 @@ def _steps(steps: tuple[Step[Never], ...]) -> list[str]:
 
 def _notices(notices: tuple[Notice, ...] | list[Notice]) -> None:
     for notice in notices:
-        tell(f"note: {notice.instance + ': ' if notice.instance else ''}{notice.text}")
+        tell(plain(f"note: {notice.instance + ': ' if notice.instance else ''}{notice.text}"))
         if notice.hint:
-            tell(f"  hint: {notice.hint}")
+            tell(plain(f"  hint: {notice.hint}"))
 
 
 def _notice_json(notice: Notice) -> dict[str, str]:

@@ -11,6 +11,7 @@ from mngdb.errors import UsageError
 from mngdb.model import Notice, Step
 from mngdb.ops.context import Context
 from mngdb.targets.protocol import Departed, Hosted
+from mngdb.words import named
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.notes import Note
@@ -42,7 +43,7 @@ def notices(context: Context, allow: Collection[str] = ()) -> list[Notice]:
             Notice(
                 one.instance.name,
                 one.text,
-                f"mngdb up --allow '{one.name}' deletes it with its data and its backups; or "
+                f"mngdb up --allow {named(one.name)} deletes it with its data and its backups; or "
                 f"put {one.instance.name} back into the file",
             )
             for _, one in departed(context)

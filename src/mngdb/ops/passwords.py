@@ -9,6 +9,7 @@ from mngdb.model import DesiredInstance
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.rotate.work import Login
 from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.words import named
 
 
 def kept(context: Context, asked: Mapping[str, DesiredInstance]) -> frozenset[str]:
@@ -48,7 +49,7 @@ def refuse_others(context: Context, logins: Sequence[Login]) -> None:
             raise UsageError(
                 f"{one.instance.name}: others made the login {one.name}, so its password is not "
                 "rotated",
-                f"mngdb up --allow '{name}' takes it over and sets a new one",
+                f"mngdb up --allow {named(name)} takes it over and sets a new one",
             )
 
 

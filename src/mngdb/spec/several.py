@@ -65,7 +65,11 @@ class DatabasesGrant(BaseGrant):
 
     @model_validator(mode="after")
     def _once(self) -> DatabasesGrant:
+        if REST in self.database:
+            raise located(f"{self.database!r} is no whole name: 'databases' takes beginnings")
         for at, one in enumerate(self.databases):
+            if REST in one[:-1]:
+                raise located(f"{one!r}: '*' stands for the rest of a name", "databases", at)
             if one == REST:
                 raise located("'*' would be every database of the server", "databases", at)
             if one in self.databases[:at]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from mngdb.engines.protocol import S
 from mngdb.model import DesiredInstance, Notice, Outcome, Step
 from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.words import TAKE_OVER
+from mngdb.words import TAKE_OVER, named
 
 #: Logins that one notice names.
 _SHOWN = 30
@@ -49,7 +49,7 @@ def _notices(asked: DesiredInstance, kept: list[Step[S]]) -> Iterator[Notice]:
         yield Notice(
             name,
             f"kept with the passwords that they have: {', '.join(logins[:_SHOWN])}{more}",
-            f"mngdb up --allow '{logins[0]}' takes one over: the vault's secret becomes its "
+            f"mngdb up --allow {named(logins[0])} takes one over: the vault's secret becomes its "
             "password, and its rights become the file's",
         )
     for step in kept:
@@ -57,5 +57,5 @@ def _notices(asked: DesiredInstance, kept: list[Step[S]]) -> Iterator[Notice]:
             yield Notice(
                 name,
                 f"kept: {step.action} {step.object}: {step.detail}",
-                f"mngdb up --allow '{step.object}'",
+                f"mngdb up --allow {named(step.object)}",
             )

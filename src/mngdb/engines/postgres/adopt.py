@@ -14,7 +14,7 @@ from mngdb.engines.postgres.levels import Level
 from mngdb.engines.postgres.look import SPECIAL
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.facts.found import FoundApp, FoundServer, made_by
-from mngdb.words import many
+from mngdb.words import many, named
 
 #: What every server has.
 _EVERYBODYS = ("postgres", "template0", "template1")
@@ -202,7 +202,7 @@ def _app(role: _Role, places: Iterable[_Place], owners: dict[str, str]) -> Found
             notes.insert(
                 0,
                 f"mend: it creates tables in {place.name}, which belongs to {place.owner}; "
-                f"mngdb up --allow 'database {place.name}' makes it the owner",
+                f"mngdb up --allow {named(f'database {place.name}')} makes it the owner",
             )
     elif not level.access:
         counts = f"reads {level.reads}, writes {level.writes} of {many(level.tables, 'table')}"

@@ -26,6 +26,7 @@ from mngdb.targets.atlas.errors import LostError
 from mngdb.targets.atlas.session import ADMIN, Session, Wanted
 from mngdb.targets.atlas.waiting import wait
 from mngdb.targets.backups import OwnReach, OwnSnapshot, Rescue
+from mngdb.words import named
 
 Emit = Callable[[object], None]
 #: What a snapshot says of who asked for it.
@@ -177,7 +178,7 @@ def _check_ours(wanted: Wanted, found: Json) -> None:
     if not cluster.ours(wanted, found):
         raise UsageError(
             f"the Atlas cluster {wanted.cluster} exists, and this stack did not create it",
-            f"to take it over: mngdb up --allow 'cluster {wanted.cluster}'",
+            f"to take it over: mngdb up --allow {named(f'cluster {wanted.cluster}')}",
         )
 
 

@@ -1,0 +1,36 @@
+"""Names that others gave, in what is shown and pasted."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Never
+
+import pytest
+
+from mngdb.cli.stack import _line
+from mngdb.model import Step
+from mngdb.words import named
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["shop", "database shop", "x'$(touch pwn)'y", "a`touch pwn`", 'a"; touch pwn; "', "$HOME"],
+)
+def test_a_name_in_a_command_that_is_pasted_is_one_word(name: str, tmp_path: Path) -> None:
+    line = f"printf %s {named(name)}"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout.decode() == name
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_of_several_lines_stays_one_word_on_one_line() -> None:
+    assert shlex.split(named("a\nb\x1b[8m")) == ["a\\x0ab\\x1b[8m"]
+
+
+def test_a_step_is_a_line_whatever_its_object_is_called() -> None:
+    step: Step[Never] = Step("postgres", "postgres", "revoke", "x\n  hint: no\x1b[8m", "y", print)
+    line = _line(step)
+    assert "\n" not in line
+    assert "\x1b[8m" not in line
