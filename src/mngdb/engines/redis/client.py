@@ -71,7 +71,9 @@ class Session:
             answers = self._wire.ask(commands)
         except _DRIVER as error:
             raise _connect_error(error, self.access) from error
-        return [_refused(one) if isinstance(one, ReplyError) else one for one in answers]
+        return [
+            _refused(one, self.access) if isinstance(one, ReplyError) else one for one in answers
+        ]
 
     def send(self, data: bytes) -> None:
         """Commands that are packed already, for `answers`. Raises ConnectError."""
@@ -106,9 +108,8 @@ class Session:
         """The same. Raises RefusedError for an answer that is an error."""
         found = self.replies(count, reader)
         if hiredis.ReplyError in map(type, found):
-            raise _refused(
-                ReplyError(str(next(one for one in found if type(one) is hiredis.ReplyError)))
-            )
+            wrong = next(one for one in found if type(one) is hiredis.ReplyError)
+            raise _refused(ReplyError(str(wrong)), self.access)
         return found
 
 
@@ -238,8 +239,14 @@ def _speaks_plain(access: Access, timeout: float) -> bool:
         return False
 
 
-def _refused(error: ReplyError) -> RefusedError:
-    text = str(error)
+def _hidden(text: str, access: Access) -> str:
+    """A server's words without the password: it may repeat what it was sent."""
+    secret = access.password.reveal() if access.password else ""
+    return text.replace(secret, "***") if secret else text
+
+
+def _refused(error: ReplyError, access: Access) -> RefusedError:
+    text = _hidden(str(error), access)
     first, _, rest = text.partition(" ")
     code = first if first.isupper() and first.isalpha() else "ERR"
     return RefusedError(f"Redis refused: {rest if code in _SILENT else text}", code=code)
@@ -248,7 +255,7 @@ def _refused(error: ReplyError) -> RefusedError:
 def _connect_error(error: Exception, access: Access, probe: float = 0.0) -> ConnectError:
     """The cause of a failed login or a lost connection, in one sentence. `probe` is the seconds
     that asking for it may take; 0: a connection that had been sound needs no asking."""
-    text = " ".join(str(error).split())
+    text, shown = (" ".join(said.split()) for said in (str(error), _hidden(str(error), access)))
     at = f"Redis at {place(access)}"
     if text.startswith("LOADING"):
         return ConnectError(f"{at} is loading its data", "try again in a moment", "starting")
@@ -278,12 +285,12 @@ def _connect_error(error: Exception, access: Access, probe: float = 0.0) -> Conn
             "hba",
         )
     if "MISCONF" in text or "No space left" in text:
-        return unwritable(access, text)
+        return unwritable(access, shown)
     if "DB index is out of range" in text:
         return ConnectError(
             f"{at} has no database number {access.database}", "use database 0", "database"
         )
-    return _network_error(error, text, access, at, probe)
+    return _network_error(error, shown, access, at, probe)
 
 
 def unwritable(access: Access, text: str) -> ConnectError:

@@ -7,6 +7,7 @@ asyncio half, and every command of ours would pay that. hiredis is the same team
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
@@ -22,6 +23,9 @@ from mngdb.model import Access
 _CHUNK = 1 << 16
 #: The same, where thousands of answers are on their way.
 _STREAM = 1 << 18
+#: What an answer may have: bytes, and seconds from the first to the last. None that is asked for
+#: comes near; a server that is none may send for ever.
+_MOST, _LONGEST = 64 << 20, 60.0
 _INCOMPLETE = object()
 
 
@@ -84,11 +88,19 @@ class Wire:
         return answers
 
     def _answer(self) -> Any:
-        while (answer := self._reader.gets()) is _INCOMPLETE:
-            data = self._socket.recv(_CHUNK)
-            if not data:
-                raise ConnectionResetError("connection closed by server")
-            self._reader.feed(data)
+        size, deadline = 0, 0.0
+        try:
+            while (answer := self._reader.gets()) is _INCOMPLETE:
+                data = self._socket.recv(_CHUNK)
+                if not data:
+                    raise ConnectionResetError("connection closed by server")
+                deadline = deadline or time.monotonic() + _LONGEST
+                size += len(data)
+                if size > _MOST or time.monotonic() > deadline:
+                    raise hiredis.ProtocolError("an answer without end")
+                self._reader.feed(data)
+        except MemoryError:  # for as many parts as it announces
+            raise hiredis.ProtocolError("an answer without end") from None
         return answer
 
     def send(self, data: bytes) -> None:

@@ -1,0 +1,96 @@
+"""What a Redis that is none may do with what it is asked: it neither fills the memory, nor has the
+password printed."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from mngdb.engines.redis import client, wire
+from mngdb.engines.redis.client import RefusedError, connect
+from mngdb.errors import ConnectError
+from mngdb.model import Access
+from mngdb.secret import Secret
+
+SECRET = "hunter2-hunter2"
+
+
+@contextmanager
+def stranger(speak: Callable[[socket.socket], None]) -> Iterator[Access]:
+    """Answers one client."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as to, contextlib.suppress(OSError):
+                speak(to)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        yield Access("redis", "127.0.0.1", port, "admin", Secret(SECRET), options={})
+        thread.join(10)
+
+
+def repeats(to: socket.socket) -> None:
+    """Refuses with the words that it was told."""
+    while told := to.recv(4096):
+        line = b" ".join(told.split())
+        to.sendall(b"-ERR unknown command " + line + b"\r\n" + b"+OK\r\n" * (told.count(b"*") - 1))
+
+
+def never_ends(to: socket.socket) -> None:
+    to.sendall(b"$2147483647\r\n")
+    while True:
+        to.sendall(bytes(1 << 16))
+
+
+def announces_more_than_there_is(to: socket.socket) -> None:
+    to.sendall(b"*999999999\r\n" * 8)
+    while True:
+        to.sendall(b":1\r\n" * 4096)
+
+
+@pytest.mark.parametrize("speak", [never_ends, announces_more_than_there_is])
+def test_an_answer_without_end_is_refused(
+    speak: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "_MOST", 1 << 20)
+    with (
+        stranger(speak) as access,
+        pytest.raises(ConnectError, match="without end"),
+        connect(access),
+    ):
+        pass
+
+
+def test_an_answer_has_an_end_in_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "_LONGEST", 0.01)
+    with (
+        stranger(never_ends) as access,
+        pytest.raises(ConnectError, match="without end"),
+        connect(access),
+    ):
+        pass
+
+
+def test_a_server_that_repeats_the_password_does_not_get_it_printed() -> None:
+    with (
+        stranger(repeats) as access,
+        pytest.raises(ConnectError, match="unknown command") as caught,
+        connect(access),
+    ):
+        pass
+    assert SECRET not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+def test_nor_does_one_that_repeats_it_later() -> None:
+    access = Access("redis", "127.0.0.1", 1, "admin", Secret(SECRET), options={})
+    error = client._refused(wire.ReplyError(f"NOPERM {SECRET}"), access)
+    assert isinstance(error, RefusedError)
+    assert (error.message, error.code) == ("Redis refused: ***", "NOPERM")
