@@ -10,7 +10,9 @@ import yaml
 
 from mngdb.engines.postgres.init_sql import read
 from mngdb.errors import UsageError
-from mngdb.ops.adopt import adopt, sources, with_passwords
+from mngdb.facts.found import FoundServer
+from mngdb.ops.adopt import _own_name, adopt, sources, with_passwords
+from mngdb.ops.adopt_text import Part
 from mngdb.spec.load import load
 
 SCRIPT = r"""
@@ -102,3 +104,22 @@ def test_who_is_asked_is_named_and_the_environment_goes_first() -> None:
     found = [*with_passwords(sources(given, typed=True), ask, environ)]
     assert asked == ["PostgreSQL: password of boss at db.example"]
     assert [one.password and one.password.reveal() for one in found] == ["typed", "given", None]
+
+
+@pytest.mark.parametrize(
+    ("folder", "asked", "marks", "name"),
+    [
+        ("My Shop", "mng", {"mng"}, "my-shop"),
+        ("mng", "mng", {"mng", "mng2"}, "mng3"),
+        ("123", "mng", {"mng"}, "mng2"),
+        ("shop", "mng", {"other"}, "mng"),
+        ("shop", "mine", {"mine"}, "mine"),
+    ],
+)
+def test_a_name_that_another_stack_has_on_the_server_is_not_taken(
+    tmp_path: Path, folder: str, asked: str, marks: set[str], name: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    path = tmp_path / folder / "mngdb.yaml"
+    part = Part("redis", "redis://admin@db", FoundServer(stacks=frozenset(marks)))
+    assert _own_name(asked, path, [part], {"MNGDB_STATE_HOME": str(tmp_path / "home")}) == name

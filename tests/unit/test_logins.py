@@ -5,7 +5,8 @@ import pytest
 from mngdb.engines import logins
 from mngdb.engines.logins import Login
 from mngdb.errors import UsageError
-from mngdb.model import DesiredInstance, Program, Site
+from mngdb.model import DesiredInstance, Outcome, Program, Site, Step
+from mngdb.targets.additive import additive
 from tests.unit.spec import stack
 
 _EXTERNAL = "instances: {kept: {engine: redis, target: {external: {url: 'redis://admin@db'}}}}\n"
@@ -66,6 +67,26 @@ def test_what_becomes_of_a_login_that_the_file_does_not_have(
     login = Login("shop", mark, usable)
     found = [logins.unwanted(asked(managed, *allow), login) for allow in ((), ("shop",), ("*",))]
     assert tuple(found) == fates
+
+
+def test_on_an_adopted_server_prune_alone_drops_nobody() -> None:
+    """The login is open there, and the notice says so."""
+
+    def left(*allow: str) -> tuple[DesiredInstance, Outcome[None]]:
+        text = f"name: mine\nadopt: true\n{_EXTERNAL}"
+        (instance,) = stack(text).instances.values()
+        one = DesiredInstance(OURS, instance, {}, None, allow=frozenset(allow))
+        drop = Step("kept", "redis", "drop", "chatty", "its login", print, destructive=True)
+        return one, additive(one, Outcome(steps=(drop,)))
+
+    adopted, kept = left("*")
+    assert not kept.steps
+    assert "kept: drop chatty" in kept.notices[0].text
+    assert left("*", "chatty")[1].steps
+    for usable, said in ((True, "it can still log in"), (False, "it cannot log in")):
+        notice = logins.closed(adopted, Login("chatty", OURS, usable))
+        assert said in notice.text
+        assert notice.hint.startswith("mngdb up --prune --allow chatty drops")
 
 
 def test_consent_names_a_login_as_plans_do() -> None:

@@ -39,11 +39,18 @@ def adopt(
     ready = [*work.with_passwords(servers, lambda text: _ask(text, answers), os.environ)]
     target = options.target or DEFAULT_TARGET
     done = work.adopt(path, name, ready, scripts, target, os.environ)
+    if done.name != name:
+        tell(
+            f"note: logins on these servers belong to another stack named {name}; this one is "
+            f"named {done.name}"
+        )
+        tell(f"  hint: if it is the same stack, run mngdb with its file, not with {path}")
     kept = _offered(options, done, keep=keep)
     if options.json:
         say_json(
             {
                 "file": str(path),
+                "name": done.name,
                 "apps": done.apps,
                 "described": done.described,
                 "passwords": sorted(done.passwords) if kept else [],

@@ -8,7 +8,7 @@ import click
 
 from mngdb.cli.common import DEFAULT_FILE, Options, common, in_full, say, say_json
 from mngdb.spec.engine_info import ENGINE_INFO, FIRST
-from mngdb.spec.target_info import DEFAULT_TARGET
+from mngdb.spec.target_info import DEFAULT_STACK, DEFAULT_TARGET
 
 
 @click.command()
@@ -23,7 +23,7 @@ from mngdb.spec.target_info import DEFAULT_TARGET
 @click.option(
     "--app", "apps", multiple=True, metavar="NAME", help="App that uses them; repeatable."
 )
-@click.option("--name", default="mng", show_default=True, help="The stack's name.")
+@click.option("--name", default=DEFAULT_STACK, show_default=True, help="The stack's name.")
 @click.option(
     "--from",
     "origins",

@@ -98,11 +98,17 @@ def other_password(asked: DesiredInstance, app: str) -> Notice:
 
 
 def closed(asked: DesiredInstance, login: Login, owns: str = "") -> Notice:
-    """A login whose app left the file is there yet. `owns`: what keeps it from being dropped."""
+    """A login whose app left the file is there yet; an open one is closed by the same command, but
+    on an adopted server. `owns`: what keeps it from being dropped."""
     text = f"the login {login.name} has no app in the file{f' and owns {owns}' if owns else ''}"
     then = ", and the role once it owns nothing" if owns else ", never data"
-    hint = f"'mngdb up --prune' drops the login{then}"
-    return Notice(asked.instance.name, f"{text}; it cannot log in", hint)
+    command, can = "'mngdb up --prune'", "cannot"
+    if asked.instance.adopt:
+        # nothing closes it, nor does --prune alone drop it
+        command = f"mngdb up --prune --allow {shlex.quote(_label(asked, login))}"
+        can = "can still" if login.open else can
+    hint = f"{command} drops the login{then}"
+    return Notice(asked.instance.name, f"{text}; it {can} log in", hint)
 
 
 def reported(

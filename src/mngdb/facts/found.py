@@ -30,6 +30,8 @@ class FoundServer(Struct, frozen=True):
     """Keys of its instance in the file."""
     notes: tuple[str, ...] = ()
     """What cannot stand in the file, or was not to be seen, with the reason, one sentence each."""
+    stacks: frozenset[str] = frozenset()
+    """Stacks of mngdb whose marks logins carry there."""
 
 
 def made_by(stack: str) -> str:

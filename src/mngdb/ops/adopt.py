@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import ConnectError, MngdbError, SecretError, SpecError, UsageError, of_system
 from mngdb.facts.found import FoundServer
+from mngdb.identity.locate import folder_of, locate
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops import registry
 from mngdb.ops.adopt_text import Part, written
@@ -24,6 +25,8 @@ from mngdb.secret import Secret, generate
 from mngdb.spec import source
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.load import build, load
+from mngdb.spec.names import check_plain
+from mngdb.spec.target_info import DEFAULT_STACK
 from mngdb.vaults.environ import EnvironVault
 
 #: Asks a person, or a file, for a password; None: there is none.
@@ -71,6 +74,8 @@ class Written(Struct, frozen=True):
     """What `init --from` made: the file, how many apps are in it, and what it told."""
 
     path: Path
+    name: str
+    """The stack's: another than the one asked for, where a stack of that name has logins there."""
     apps: int
     described: int
     """Logins that are comments."""
@@ -146,6 +151,7 @@ def adopt(
         part = Part(_free(engine, taken), "", found, script.name)
         taken.append(Source(part.name, ""))
         parts.append(part)
+    name = _own_name(name, path, parts, environ)
     text = written(name, parts, target)
     build(source.parse(text.text, str(path), {}), (path,))
     create(path, text.text)
@@ -154,7 +160,7 @@ def adopt(
     except (MngdbError, OSError) as error:
         path.unlink(missing_ok=True)
         raise of_system(error) from None
-    return Written(path, text.apps, text.described, text.passwords)
+    return Written(path, name, text.apps, text.described, text.passwords)
 
 
 def refuse_existing(path: Path) -> None:
@@ -176,6 +182,26 @@ def keep_passwords(
         except SecretError as error:
             refused[name] = error
     return refused
+
+
+def _own_name(name: str, path: Path, parts: Sequence[Part], environ: Mapping[str, str]) -> str:
+    """The default name, or the folder's where another project's stack of that name has made logins
+    on these servers: it is all that their marks say, and two stacks would close each other's."""
+    taken = {stack for part in parts for stack in part.found.stacks}
+    if name != DEFAULT_STACK or name not in taken:
+        return name
+    if locate(name, (path,), environ).kind != "new":
+        return name  # the logins are this project's own
+    folder = re.sub("[^a-z0-9]+", "-", folder_of(path, environ).name.lower())[:40].strip("-")
+    more = (f"{name}{number}" for number in range(2, len(taken) + 3))
+    return next(one for one in (folder, *more) if one not in taken and _is_plain(one))
+
+
+def _is_plain(name: str) -> bool:
+    try:
+        return check_plain(name) == name
+    except ValueError:
+        return False
 
 
 def _keep(path: Path, servers: Sequence[Source], environ: Mapping[str, str]) -> None:

@@ -25,6 +25,7 @@ from mngdb.spec.engine_models import MODELS
 from mngdb.spec.jwt import Jwt
 from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.target import Target
+from mngdb.spec.target_info import DEFAULT_STACK
 from mngdb.spec.units import Duration, Rate, Size, format_duration, parse_size
 from mngdb.spec.vault import Vault
 from mngdb.spec.web import RedisInsight, Sso
@@ -260,7 +261,7 @@ AppName = Annotated[str, AfterValidator(check_app)]
 class _Head(Model):
     """The keys that stand above the engines' own."""
 
-    name: PlainName = "mng"
+    name: PlainName = DEFAULT_STACK
     """Name of the stack; its units are called NAME-pg, NAME-redis, NAME-mongo, NAME-INSTANCE."""
     target: Target = Field(default_factory=lambda: Target.model_validate("local"))
     """Default target of the instances."""

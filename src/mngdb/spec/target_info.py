@@ -48,7 +48,8 @@ TARGET_INFO: dict[str, TargetInfo] = {
         ),
     )
 }
-#: Where a stack lives when nobody says.
+#: What a stack is called, and where it lives, when nobody says.
+DEFAULT_STACK = "mng"
 DEFAULT_TARGET = "local"
 
 

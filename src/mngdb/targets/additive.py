@@ -37,8 +37,8 @@ def _takes(step: Step[S]) -> bool:
 
 
 def _allowed(asked: DesiredInstance, step: Step[S]) -> bool:
-    pruned = "*" in asked.allow and step.action == "drop" and step.object not in asked.known
-    return pruned or step.object in asked.allow
+    """Only by its name: `--prune` alone drops no login that somebody may use."""
+    return step.object in asked.allow
 
 
 def _notices(asked: DesiredInstance, kept: list[Step[S]]) -> Iterator[Notice]:

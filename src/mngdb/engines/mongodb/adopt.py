@@ -11,6 +11,7 @@ from mngdb.engines.mongodb import indexes, levels, look
 from mngdb.engines.mongodb.access import USERS_IN
 from mngdb.engines.mongodb.client import Refused, Session
 from mngdb.engines.mongodb.facts import FoundIndex, Role, User, role_of, user_of
+from mngdb.errors import ConnectError
 from mngdb.facts.found import FoundApp, FoundServer, made_by
 from mngdb.spec.mongodb import Index
 
@@ -20,7 +21,9 @@ _MOST = 500
 
 
 def found(session: Session) -> FoundServer:
-    """Users, roles and indexes. What the login may not ask is a note. Raises ConnectError."""
+    """Users, roles and indexes. What the login may not ask is a note. Raises ConnectError, also
+    where nobody logged in and the server wants a login."""
+    _require_login(session)
     notes: list[str] = []
     keys: dict[str, Any] = {"version": _version(session)}
     apps: list[FoundApp] = []
@@ -36,7 +39,23 @@ def found(session: Session) -> FoundServer:
     databases = _databases(session, notes)
     if databases:
         keys["databases"] = databases
-    return FoundServer(tuple(apps), keys, tuple(notes))
+    stacks = frozenset(user.mark for _, user in users if user.mark)
+    return FoundServer(tuple(apps), keys, tuple(notes), stacks)
+
+
+def _require_login(session: Session) -> None:
+    """Raises ConnectError."""
+    if session.access.user:
+        return
+    try:
+        session.command("listDatabases", nameOnly=True)
+    except Refused:
+        access = session.access
+        raise ConnectError(
+            f"MongoDB at {access.host}:{access.port} requires a login and the URL names no user",
+            "mongodb://USER@HOST",
+            "auth",
+        ) from None
 
 
 def _version(session: Session) -> str:

@@ -112,7 +112,8 @@ def found(session: Session) -> FoundServer:
     ]
     settings = dict(session.rows(_SETTINGS, list(_TOLD)))
     keys = {"version": str(version), **({"settings": settings} if settings else {})}
-    return FoundServer(tuple(apps), keys, tuple(notes))
+    marks = (Role(role.comment).stack for role in roles.values())
+    return FoundServer(tuple(apps), keys, tuple(notes), frozenset(filter(None, marks)))
 
 
 def _databases(right: Mapping[str, Any]) -> list[str]:

@@ -41,7 +41,8 @@ def found(session: Session) -> FoundServer:
             notes += _default(user, session)
         elif user.name != session.access.user:
             apps.append(_app(session, user))
-    return FoundServer(tuple(apps), keys, tuple(notes))
+    stacks = frozenset(user.mark for user in users or () if user.mark)
+    return FoundServer(tuple(apps), keys, tuple(notes), stacks)
 
 
 def _settings(seen: Look, notes: list[str]) -> Iterator[tuple[str, Any]]:
