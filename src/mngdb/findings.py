@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.errors import UnobservableError
 
@@ -77,6 +78,13 @@ def listed(bad: Sequence[str], none: str, most: int = 5) -> Judgement:
         return judged(True, none)
     more = f" and {len(bad) - most} more" if len(bad) > most else ""
     return judged(False, ", ".join(bad[:most]) + more)
+
+
+def strangers(names: Sequence[str], adopted: bool) -> Judgement:
+    """Logins that the file does not have. `adopted`: `up` closes none of them."""
+    found = listed(names, "every login is in the file")
+    remedy = "add it to apps: in the file, or have the server's operator disable it"
+    return replace(found, remedy=remedy) if adopted else found
 
 
 class Finding(Struct, frozen=True):

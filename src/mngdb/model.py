@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from mngdb.release import Data, Release
-from mngdb.secret import Secret, login_of
+from mngdb.secret import Secret, app_of, login_of
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
 
@@ -254,6 +254,11 @@ class DesiredInstance(Struct, frozen=True):
         """The same of all apps; the other secrets by their own names."""
         apps = {name: one for app in self.instance.grants for name, one in self.logins(app).items()}
         return {k: v for k, v in self.secrets.items() if k not in self.instance.grants} | apps
+
+    def vault_secrets(self) -> dict[str, Secret]:
+        """The same without those that are made up: nothing on a server can match them."""
+        every = self.login_secrets().items()
+        return {login: one for login, one in every if app_of(login) not in self.unknown}
 
     def access(self, user: str, database: str, **options: str) -> Access:
         """How the login `admin` gets into a managed server, where it is called `user`."""

@@ -86,7 +86,7 @@ def test_on_an_adopted_server_prune_alone_drops_nobody() -> None:
     for usable, said in ((True, "it can still log in"), (False, "it cannot log in")):
         notice = logins.closed(adopted, Login("chatty", OURS, usable))
         assert said in notice.text
-        assert notice.hint.startswith("mngdb up --prune --allow chatty drops")
+        assert notice.hint.startswith("mngdb up --prune --allow 'chatty' drops")
 
 
 def test_consent_names_a_login_as_plans_do() -> None:

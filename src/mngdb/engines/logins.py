@@ -27,7 +27,7 @@ from mngdb.errors import UsageError
 from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.words import TAKE_OVER
+from mngdb.words import TAKE_OVER, named
 
 S = TypeVar("S")
 
@@ -105,7 +105,7 @@ def closed(asked: DesiredInstance, login: Login, owns: str = "") -> Notice:
     command, can = "'mngdb up --prune'", "cannot"
     if asked.instance.adopt:
         # nothing closes it, nor does --prune alone drop it
-        command = f"mngdb up --prune --allow {shlex.quote(_label(asked, login))}"
+        command = f"mngdb up --prune --allow {named(_label(asked, login))}"
         can = "can still" if login.open else can
     hint = f"{command} drops the login{then}"
     return Notice(asked.instance.name, f"{text}; it {can} log in", hint)

@@ -165,3 +165,5 @@ class MongodbFacts(Struct, frozen=True):
     remote: bool
     """Whether it listens to others than its own machine."""
     managed: bool
+    adopted: bool
+    """Whether the file is to describe every login of a server that others run."""

@@ -200,6 +200,8 @@ class PostgresFacts(Struct, frozen=True):
     own_network: bool
     """Whether it listens in a network of its own."""
     managed: bool
+    adopted: bool
+    """Whether the file is to describe every login of a server that others run."""
     recovery_point: str
     """Whether commits are to wait until the store has them."""
     archive: str

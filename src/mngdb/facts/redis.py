@@ -68,3 +68,5 @@ class RedisFacts(Struct, frozen=True):
     memory: int
     """Bytes that there are for it: the machine's, or the container's limit; 0: not known."""
     managed: bool
+    adopted: bool
+    """Whether the file is to describe every login of a server that others run."""

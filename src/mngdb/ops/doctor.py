@@ -34,7 +34,7 @@ from mngdb.facts.host import Folder
 from mngdb.facts.locks import chains
 from mngdb.findings import Check, Finding, Seen, see
 from mngdb.model import DesiredInstance
-from mngdb.ops import access, alerts, crashes, denied, status, unfinished, workers
+from mngdb.ops import access, alerts, crashes, denied, passwords, status, unfinished, workers
 from mngdb.ops.backup import keys
 from mngdb.ops.backup.glance import glance
 from mngdb.ops.backup.restore import has, interrupted
@@ -87,10 +87,15 @@ def doctor(context: Context) -> tuple[Answer, StackFacts]:
 
 
 def _secrets(context: Context) -> tuple[list[str], Refusal | None]:
+    """Those that nobody has yet; the passwords that others gave logins of adopted servers are not
+    missing, as nobody makes them."""
     try:
-        return context.missing_secrets(), None
+        missing = context.missing_secrets()
+        adopted = [one.name for one in context.stack.instances.values() if one.adopt and missing]
+        others = passwords.kept(context, context.all_asked(find=False, only=adopted))
     except SecretError as error:
         return [], Refusal("secret", error.message, error.hint or "")
+    return [one for one in missing if one not in others], None
 
 
 def _lost(instance: Instance, error: MngdbError) -> Server:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mngdb.checks.catalogue import checks
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import CLUSTER, EVERYWHERE, LOGINS, Login, MongodbFacts
-from mngdb.findings import Check, Judgement, judged, listed, not_applicable
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable, strangers
 
 #: Who may do one of these everywhere, or in the database of the logins, is an administrator.
 _RULING = frozenset({"createUser", "grantRole", "changePassword", "createRole", "anyAction"})
@@ -122,10 +122,10 @@ def _readers_only_read(facts: MongodbFacts) -> Judgement:
 
 
 def _all_known(facts: MongodbFacts) -> Judgement:
-    if not facts.managed:
+    if not (facts.managed or facts.adopted):
         return not_applicable("the server is external")
     found = [a.name for a in facts.logins.value if a.rights and a.name not in facts.known]
-    return listed(found, "every login is in the file")
+    return strangers(found, facts.adopted)
 
 
 def _with_password(facts: MongodbFacts) -> Iterable[Login]:

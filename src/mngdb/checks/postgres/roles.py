@@ -11,7 +11,7 @@ from mngdb.checks.postgres.settings import SETTINGS
 from mngdb.checks.strength import long_enough
 from mngdb.errors import UnobservableError
 from mngdb.facts.postgres import MAINTENANCE, Login, PostgresFacts, Role
-from mngdb.findings import Check, Judgement, listed, not_applicable
+from mngdb.findings import Check, Judgement, listed, not_applicable, strangers
 from mngdb.secret import app_of
 
 _ITERATIONS = 4096
@@ -97,10 +97,10 @@ def _server(facts: PostgresFacts) -> Judgement:
 
 
 def _known(facts: PostgresFacts) -> Judgement:
-    if not facts.managed:
+    if not (facts.managed or facts.adopted):
         return not_applicable("the server is external")
     bad = [one.name for one in facts.logins.value if one.name not in facts.known]
-    return listed(bad, "every login is in the file")
+    return strangers(bad, facts.adopted)
 
 
 def _members(facts: PostgresFacts) -> Judgement:

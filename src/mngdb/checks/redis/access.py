@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from mngdb.checks import tls
 from mngdb.checks.catalogue import checks
 from mngdb.checks.redis.settings import SETTINGS
 from mngdb.checks.strength import long_enough
 from mngdb.dial import listens_widely
 from mngdb.facts.redis import Login, RedisFacts
-from mngdb.findings import Check, Judgement, judged, listed, not_applicable
+from mngdb.findings import Check, Judgement, judged, listed, not_applicable, strangers
 
 #: Of the commands that were tried: B13's list of what no app may run, with what does the same harm,
 #: and of what it needs.
@@ -25,6 +27,12 @@ _HARMFUL = frozenset(
 _NEEDED = frozenset({"ping", "info", "get", "scan", "client|setname", "subscribe", "xrange"})
 #: Who may do one of these is an administrator.
 _RULING = frozenset({"acl|setuser", "config|set", "shutdown", "module|load", "slaveof"})
+
+#: Of a server that others run: who has no other login would be shut out, mngdb perhaps among them.
+_FIRST = (
+    "give mngdb and each client a login of its own first (an app in the file, a user in the "
+    "instance's url); then ACL SETUSER default off"
+)
 
 
 def _apps(facts: RedisFacts) -> list[Login]:
@@ -47,9 +55,10 @@ def _default_user(facts: RedisFacts) -> Judgement:
     if found.as_admin:
         return judged(True, "the user 'default' has the admin password")
     rules = bool(found.rights.value.may & _RULING)
-    return judged(
+    judgement = judged(
         not rules, "the user 'default' is enabled" + (" with administrative rights" * rules)
     )
+    return judgement if facts.managed else replace(judgement, remedy=_FIRST)
 
 
 def _passwords(facts: RedisFacts) -> Judgement:
@@ -109,17 +118,16 @@ def _patterned(facts: RedisFacts) -> str:
 
 def _all_known(facts: RedisFacts) -> Judgement:
     """Elsewhere others have logins of theirs, which are told when they reach what is not theirs."""
-    strangers = [one for one in facts.logins.value if one.on and one.name not in facts.known]
-    powers = {one.name: ", ".join(_powers(one)) for one in strangers}
+    others = [one for one in facts.logins.value if one.on and one.name not in facts.known]
+    powers = {one.name: ", ".join(_powers(one)) for one in others}
     bad = [
         name + (f" ({power})" if power else "")
         for name, power in powers.items()
-        if facts.managed or power
+        if facts.managed or facts.adopted or power
     ]
-    fine = (
-        "every login is in the file" if facts.managed else "other logins have no access to the apps"
-    )
-    return listed(bad, fine)
+    if facts.managed or facts.adopted:
+        return strangers(bad, facts.adopted)
+    return listed(bad, "other logins have no access to the apps")
 
 
 def _powers(one: Login) -> Iterator[str]:

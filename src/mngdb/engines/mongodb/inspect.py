@@ -44,7 +44,7 @@ def _inspect(questions: Questions, asked: DesiredInstance, health: bool) -> Mong
         admin = inspect_logins.login_name(admin, session.access.options.get("authSource", USERS_IN))
     secrets = {
         admin if login == ADMIN else login: secret
-        for login, secret in asked.login_secrets().items()
+        for login, secret in asked.vault_secrets().items()
         if login in {ADMIN, MONITOR} or app_of(login) in asked.instance.grants
     }
     granted = asked.instance.granted(MongodbGrant)
@@ -81,6 +81,7 @@ def _inspect(questions: Questions, asked: DesiredInstance, health: bool) -> Mong
         enclosed=bool(asked.site and asked.site.listen),
         remote=_remote(options),
         managed=asked.managed,
+        adopted=asked.instance.adopt,
     )
 
 

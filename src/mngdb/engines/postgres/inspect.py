@@ -119,7 +119,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresF
         password_lengths={
             login: len(secret.reveal())
             for login, secret in asked.secrets.items()
-            if login in granted or login == "admin"
+            if login in granted.keys() - asked.unknown or login == "admin"
         },
         wanted=wanted,
         version=asked.version,
@@ -127,6 +127,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> PostgresF
         without_tls=asked.instance.spec.without_tls or "",
         own_network=bool(asked.site and asked.site.listen),
         managed=asked.managed,
+        adopted=asked.instance.adopt,
         recovery_point=asked.instance.recovery_point,
         archive=render.slot(asked),
     )
@@ -221,7 +222,7 @@ def _pair(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _logins(answer: Answer, asked: DesiredInstance) -> tuple[Login, ...]:
-    secrets = asked.login_secrets()
+    secrets = asked.vault_secrets()
     admin = secrets.pop("admin", None)
     if admin is not None and asked.managed:
         secrets[render.ADMIN] = admin

@@ -125,7 +125,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> RedisFact
         password_lengths={
             name: len(secret.reveal())
             for name, secret in asked.secrets.items()
-            if name in asked.instance.grants or name == acl.ADMIN
+            if name in asked.instance.grants.keys() - asked.unknown or name == acl.ADMIN
         },
         wanted=render.settings(asked) if asked.managed else render.explicit(asked),
         remote=_remote(settings),
@@ -134,6 +134,7 @@ def inspect(session: Session, asked: DesiredInstance, health: bool) -> RedisFact
         version=asked.version,
         memory=site.memory if site else 0,
         managed=asked.managed,
+        adopted=asked.instance.adopt,
     )
 
 
