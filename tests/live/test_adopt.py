@@ -127,7 +127,8 @@ def test_a_team_is_described_and_a_fourth_app_is_added(teams: Teams, cli: Cli) -
     assert plan["steps"] == []
     kept = " ".join(one["text"] for one in plan["remarks"])
     assert "kept: grant database grafana: owner postgres → grafana" in kept
-    assert "kept: revoke database shop: PUBLIC's right to connect" in kept
+    told = "; logins without CONNECT of their own are locked out"
+    assert f"kept: revoke database shop: PUBLIC's right to connect{told}" in kept
     checked = cli.run("check")
     assert checked.returncode == 1, checked.stderr
     assert "stack.logins" not in checked.stdout
@@ -187,6 +188,8 @@ def test_a_login_is_taken_over_only_by_its_name(teams: Teams, cli: Cli) -> None:
     shop = teams["redis"]
     assert isinstance(shop, Redis)
     init(cli, shop)
+    set_secret(cli, "redis_shop", "not-the-one-that-it-has")
+    assert "mngdb secret set redis_shop stores" in cli.run("doctor", "shop").stderr
     cli.ok("up", "--allow", "cache")
     assert problems(cli, "cache") == {"redis": None}
     assert shop.enter("shop")

@@ -63,6 +63,14 @@ def test_nobody_is_told_to_shut_out_the_only_login_of_a_server_of_others() -> No
     assert not judged("redis.default-user", logins=Seen((default,)), managed=True).remedy
 
 
+@pytest.mark.parametrize("adopted", [True, False])
+def test_a_password_that_differs_is_stored_not_set_on_an_adopted_server(adopted: bool) -> None:
+    logins = Seen((SimpleNamespace(name="shop", agrees=False),))
+    found = judged("mongodb.secrets-agree", logins=logins, adopted=adopted)
+    assert found.verdict == "fail"
+    assert found.remedy.startswith("mngdb secret set") is adopted
+
+
 def test_passwords_that_others_set_are_not_missing(tmp_path: Path) -> None:
     path, environ = tmp_path / "mngdb.yaml", {"MNGDB_STATE_HOME": str(tmp_path / "home")}
     path.write_text(_FILE.format(port=free_port()))

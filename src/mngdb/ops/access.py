@@ -27,7 +27,7 @@ from mngdb.facts.doctor import Diagnosis
 from mngdb.facts.locks import WAITED
 from mngdb.model import DesiredInstance, ShellCommand
 from mngdb.ops import denied
-from mngdb.ops.context import Context
+from mngdb.ops.context import Context, secret_name
 from mngdb.secret import app_of
 from mngdb.spec.engine_info import bare_login
 from mngdb.spec.stack import Instance
@@ -187,8 +187,12 @@ def from_log(context: Context, instance: Instance, error: ConnectError) -> Conne
 def _refused(context: Context, instance: Instance, app: str, error: ConnectError) -> ConnectError:
     """A server tells strangers nothing of its roles; the administrator's plan knows the cause."""
     asked = context.asked(instance, invent=True)
+    converger = context.target(instance).converger(asked, lambda _: None)
     try:
-        steps = context.target(instance).converger(asked, lambda _: None).survey().steps
+        if instance.adopt and app in converger.kept():
+            hint = f"mngdb secret set {secret_name(instance, app)} stores the one that it has"
+            return ConnectError(error.message, hint, "auth")
+        steps = converger.survey().steps
     except MngdbError:
         return error  # what the app was told is all that is known
     login = context.login(asked, app).user

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from mngdb.checks.catalogue import checks
 from mngdb.errors import UnobservableError
 from mngdb.facts.mongodb import CLUSTER, EVERYWHERE, LOGINS, Login, MongodbFacts
@@ -29,6 +31,11 @@ _WRITE = frozenset({"insert", "update", "remove", "createCollection", "createInd
 _CHANGE = _WRITE | {"collMod", "dropCollection", "dropDatabase", "dropIndex"}
 _STRONG_ROUNDS = 15_000
 _LONG = 32
+#: Of an adopted server, where `up` sets no password that others chose.
+_KEPT = (
+    "mngdb secret set INSTANCE_NAME stores the one that the login has; 'mngdb up' sets those of "
+    "logins that mngdb made"
+)
 
 
 def _apps(facts: MongodbFacts) -> list[Login]:
@@ -173,7 +180,8 @@ def _strong(facts: MongodbFacts) -> Judgement:
 def _agreed(facts: MongodbFacts) -> Judgement:
     bad = [one.name for one in facts.logins.value if one.agrees is False]
     tried = sum(one.agrees is not None for one in facts.logins.value)
-    return listed(bad, f"{tried} secrets match the server")
+    found = listed(bad, f"{tried} secrets match the server")
+    return replace(found, remedy=_KEPT) if facts.adopted else found
 
 
 CHECKS: tuple[Check[MongodbFacts], ...] = checks(

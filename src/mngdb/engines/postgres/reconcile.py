@@ -284,8 +284,10 @@ class _Planner:
             statement = SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name))
             if passing:
                 statement = SQL("DO {}").format(_IF_THERE % statement.as_string(None))
+            # on an adopted server others may have come in by it
+            others = "; logins without CONNECT of their own are locked out" if self.adopt else ""
             yield self.statement(
-                "revoke", f"database {name}", "PUBLIC's right to connect", statement
+                "revoke", f"database {name}", f"PUBLIC's right to connect{others}", statement
             )
 
     def database(self, name: str) -> Iterator[Step[Session]]:
