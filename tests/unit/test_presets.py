@@ -142,6 +142,7 @@ def test_a_setting_that_contradicts_is_told() -> None:
         *("+acl", "+acl|setuser", "+config", "+config|set", "+slaveof", "+replicaof", "+psync"),
         *("+debug", "+shutdown", "+module", "+client", "+client|pause", "+monitor", "+@dangerous"),
         *("+@admin", "+@all", "-@all", "+script", "+slowlog", "+latency", "+debug|sleep", "+save"),
+        *("+commandlog", "+commandlog|reset"),
     ],
 )
 def test_rules_that_harm_the_management_are_refused_everywhere(rule: str) -> None:
@@ -153,6 +154,7 @@ def test_rules_that_harm_the_management_are_refused_everywhere(rule: str) -> Non
     [
         *("+flushdb", "+flushall", "+flushall|async", "+swapdb", "+keys", "+client|list"),
         *("+client|kill", "+function", "+function|flush", "+script|flush", "+pubsub", "+randomkey"),
+        *("+client|unblock", "+commandlog|get", "+script|show", "+slowlog|get"),
     ],
 )
 def test_rules_that_harm_others_are_for_an_instance_of_its_own(rule: str) -> None:

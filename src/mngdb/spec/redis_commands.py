@@ -20,6 +20,7 @@ _MANAGEMENT = {
     "config|resetstat": "it resets the server's metrics",
     "latency|reset": "it resets the server's metrics",
     "slowlog|reset": "it empties the slow log",
+    "commandlog|reset": "it empties the slow log",
     "client|pause": "it stops every client, the administrator too",
     "script|debug": "it stops the server",
     "module|load": "it loads code into the server",
@@ -52,8 +53,10 @@ _NEIGHBOURS = {
     "migrate": "it blocks the server",
     "client|list": "it shows the connections of other apps",
     "client|kill": "it ends the connections of other apps",
+    "client|unblock": "it ends the waiting of other apps",
     "client|no-evict": "it lets others pay for the app's memory",
     "slowlog|get": "it shows the commands of other apps",
+    "commandlog|get": "it shows the commands of other apps",
     "pubsub|channels": "it shows the channels of other apps",
     "pubsub|shardchannels": "it shows the channels of other apps",
     "function|load": "functions are the server's, not one app's",
@@ -65,6 +68,7 @@ _NEIGHBOURS = {
     "function|list": "functions are the server's, not one app's",
     "script|flush": "it removes the scripts of all apps",
     "script|kill": "it ends the scripts of other apps",
+    "script|show": "it shows the scripts of other apps",
 }
 #: Categories that have some of the above, whatever mngdb takes away afterwards.
 _CATEGORIES = {
@@ -72,8 +76,9 @@ _CATEGORIES = {
     "@admin": "it has ACL SETUSER, CONFIG SET and SHUTDOWN",
     "@dangerous": "it has ACL SETUSER, CONFIG SET and SHUTDOWN",
 }
-#: What a category may bring, and mngdb's usual denials do not take away.
-AFTER_CATEGORIES = ("-script|flush", "-script|kill", "-script|debug")
+#: What a category may bring, and mngdb's usual denials do not take away. SCRIPT LOAD and EXISTS are
+#: given back afterwards; not every server knows SCRIPT SHOW, so it is not named here.
+AFTER_CATEGORIES = ("-script",)
 
 
 def check_rule(value: str) -> str:
