@@ -8,10 +8,12 @@ from typing import Any, cast
 
 from mngdb.engines.mongodb import denied as mongodb
 from mngdb.engines.postgres import denied as postgres
+from mngdb.engines.redis import denied as redis
 from mngdb.facts.denied import Denied, shape
 from mngdb.model import DesiredInstance
 from mngdb.spec.mongodb import MongodbGrant
 from mngdb.spec.postgres import PostgresGrant
+from tests.unit.spec import stack
 
 AT = "2026-11-30 05:30:44.554 KST [7]"
 
@@ -140,6 +142,60 @@ def test_what_a_shell_asks_of_everybody_is_no_refusal_of_the_app() -> None:
     assert told("mongosh 2.5.8", "atlascli") == 0
     assert told("mongosh 2.5.8", "system.users") == 1
     assert told("shop", "atlascli") == 2
+
+
+def of_redis(apps: str, *refused: tuple[str, str, str]) -> str:
+    """What helps the app `a` that was refused these: reason, command and object."""
+    keys = "count", "reason", "context", "object", "username", "age-seconds", "client-info"
+    entries = [
+        dict(zip(keys, (1, reason, "toplevel", name, "a", "1", f"id=3 cmd={command}"), strict=True))
+        for reason, command, name in refused
+    ]
+    instance = stack(f"redis: {{}}\napps: {apps}").instances["redis"]
+    session: Any = SimpleNamespace(ask_all=lambda _: [entries])
+    found = redis.look(session, cast("DesiredInstance", SimpleNamespace(instance=instance)))
+    return "; ".join(dict.fromkeys(one.remedy for one in found))
+
+
+def test_nothing_of_others_is_advised_in_redis() -> None:
+    both = "{a: {redis: 'a:*'}, b: {redis: {keys: 'b:*', channels: ['b:*', 'news:eu:*']}}}"
+    assert of_redis(both, ("key", "get", "free:1")) == 'apps.a.redis.keys: ["a:*", "free:*"]'
+    for reason, command, name, said in (
+        ("key", "get", "*", "'*' would be keys of every app"),
+        ("key", "get", "9f86d081884c7d65", "'*' would be keys of every app"),
+        ("key", "get", "b:1", "'b:*' has keys of b"),
+        ("channel", "psubscribe", "*", "'*' would be channels of every app"),
+        ("channel", "psubscribe", "n*", "'n*' has channels of b"),
+        ("channel", "publish", "b:secret", "'b:*' has channels of b"),
+        ("channel", "publish", "news:all", "'news:*' has channels of b"),
+    ):
+        told = of_redis(both, (reason, command, name))
+        assert told.startswith(said), told
+        assert "apps.a" not in told
+
+
+def test_software_that_was_not_told_its_prefix_in_redis() -> None:
+    apps = "{a: {redis: {keys: 'a:*', for: [bullmq, socket.io]}}}"
+    told = of_redis(
+        apps, ("key", "hset", "bull:q:meta"), ("channel", "psubscribe", "socket.io#/#*")
+    )
+    assert "bullmq was not told its prefix: new Queue(name, {connection, prefix: 'a'})" in told
+    assert "createAdapter(pub, sub, {key: 'a:socket.io'})" in told
+    assert "apps.a" not in told
+    assert "apps.a.redis.keys" in of_redis(apps, ("key", "get", "other:1"))
+
+
+def test_no_database_of_others_is_advised() -> None:
+    error = "not authorized on %s to execute command { find: 'c' }"
+    grants = asked("mongodb", a=MongodbGrant(database="a"), b=MongodbGrant(database="b"))
+    for name, said in (("b", "'b' is the database of b"), ("x*", "no line of the file permits")):
+        lines = [mongo(5286306, "c", user="a"), mongo(20436, "c", error={"errmsg": error % name})]
+        (one,) = mongodb.look(cast("Any", None), grants, lambda lines=lines: lines)
+        assert one.remedy.startswith(said)
+    for name in ("template1", "t*"):
+        said = f'shop@{name} [unknown] FATAL:  permission denied for database "{name}"'
+        (found,) = of_postgres(said).values()
+        assert found.remedy.startswith("no line of the file permits")
 
 
 def test_ids_are_not_told() -> None:

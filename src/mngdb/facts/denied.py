@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from mngdb.secret import app_of
+from mngdb.spec.several import REST, DatabasesGrant
 from mngdb.words import many, plain, span
 
 #: Seconds after which a refusal is history: the client may have been mended since.
@@ -67,6 +69,22 @@ def quoted(name: str) -> str:
     """A name that a client chose, for a sentence."""
     name = plain(name)
     return f"'{name[:_WIDE]}{'…' * (len(name) > _WIDE)}'"
+
+
+def one_more(place: str, app: str, name: str, grants: Mapping[str, DatabasesGrant]) -> str:
+    """The line that gives an app another database, or why none does."""
+    owner = next((o for o, grant in grants.items() if o != app and grant.covers(name)), None)
+    if owner is not None:
+        return f"{quoted(name)} is the database of {owner}: it is for that app alone"
+    grant = grants[app]
+    names = list(dict.fromkeys([*(grant.databases or [grant.database]), name]))
+    try:
+        type(grant).model_validate({"database": grant.database, "databases": names})
+    except ValueError:
+        names = []
+    if not names or name.endswith(REST):  # a client's name is no beginning of names
+        return f"no line of the file permits the database {quoted(name)}"
+    return f"{place}.databases: {json.dumps(names)}"
 
 
 def told(denied: Sequence[Denied]) -> str:

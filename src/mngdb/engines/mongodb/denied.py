@@ -20,7 +20,7 @@ from mngdb.engines.mongodb import sessions
 from mngdb.engines.mongodb.client import NAME, Session
 from mngdb.engines.protocol import Lines
 from mngdb.errors import UnobservableError
-from mngdb.facts.denied import OLD_CLIENT, Denied, quoted
+from mngdb.facts.denied import OLD_CLIENT, Denied, one_more, quoted
 from mngdb.model import DesiredInstance
 from mngdb.secret import app_of
 from mngdb.spec.mongodb import MongodbGrant
@@ -154,7 +154,7 @@ def _remedy(grants: Mapping[str, MongodbGrant], instance: str, one: _Refusal) ->
     place = f"apps.{app}.{instance}"
     mine = grant.databases or [grant.database]
     if one.database not in {*mine, grant.database, "admin", "config", "local"}:
-        return f"{place}.databases: {json.dumps([*mine, one.database])}"
+        return one_more(place, app, one.database, grants)
     if one.database in mine and grant.access == "readonly" and one.command in _WRITES:
         return f"{place}.access: readwrite"
     return f"no line of the file permits {one.what}"

@@ -18,7 +18,7 @@ from msgspec import Struct
 from mngdb.engines.postgres.client import NAME, Session
 from mngdb.engines.protocol import Lines
 from mngdb.errors import UnobservableError
-from mngdb.facts.denied import OLD_CLIENT, Denied, quoted
+from mngdb.facts.denied import OLD_CLIENT, Denied, one_more, quoted
 from mngdb.model import DesiredInstance
 from mngdb.secret import app_of
 from mngdb.spec.postgres import PostgresGrant
@@ -174,7 +174,7 @@ def _remedy(asked: DesiredInstance, one: _Refusal, extensions: Mapping[str, list
     if said.get("login") == "password":
         return OLD_CLIENT.format(app=app)
     if said.get("login") and not grant.covers(one.database):
-        return _database(grants, place, grant, one.database)
+        return one_more(place, app, one.database, grants)
     if said.get("to") == "create database" and grant.access == "owner":
         return f"{place}.create_databases: true"
     if said.get("login"):
@@ -188,17 +188,6 @@ def _remedy(asked: DesiredInstance, one: _Refusal, extensions: Mapping[str, list
     if said["kind"] not in {"table", "view", "materialized view", "sequence", "schema", "relation"}:
         return nothing
     return _access(grants, place, grant, one)
-
-
-def _database(
-    grants: Mapping[str, PostgresGrant], place: str, grant: PostgresGrant, name: str
-) -> str:
-    """Of a database that is not the app's."""
-    owner = [app for app, other in grants.items() if other.covers(name)]
-    if owner:
-        return f"{quoted(name)} is the database of {owner[0]}: it is for that app alone"
-    names = json.dumps([*dict.fromkeys([*(grant.databases or [grant.database]), name])])
-    return f"{place}.databases: {names}"
 
 
 def _access(

@@ -18,8 +18,10 @@ from pydantic import ValidationError
 from mngdb.engines.redis.acl import DEFAULT, by_login
 from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.look import pairs, told
+from mngdb.engines.redis.patterns import overlap
 from mngdb.facts.denied import OLD_CLIENT, Denied, quoted, shape
 from mngdb.model import DesiredInstance
+from mngdb.spec.presets import presets
 from mngdb.spec.redis import RedisGrant
 from mngdb.spec.redis_commands import harms_neighbours
 
@@ -137,30 +139,47 @@ def _line(
     refused = list(dict.fromkeys(one.object for one in entries))
     if reason == "command":
         return _commands(asked, place, grant, [f"+{one}" for one in refused])
+    untold = {one: said for one in refused if (said := _untold(grant, one))}
+    parts = list(dict.fromkeys(untold.values()))
+    rest = [one for one in refused if one not in untold]
+    literal = {one.object for one in entries if one.command == "psubscribe"}
+    field, had = "keys", grant.keys
     if reason == "channel":
-        literal = [one.object for one in entries if one.command == "psubscribe"]
-        below = [one for one in literal if not _refuses(grant, "patterns", grant.patterns, one)]
-        others = [one if one in literal else _prefix(one) for one in refused if one not in below]
-        had = [one for one in grant.heard if one not in grant.patterns]
-        parts = [_with(place, grant, "patterns", grant.patterns, below)] if below else []
-        parts += [_with(place, grant, "channels", had, others)] if others else []
-        return "; ".join(parts)
-    owners = {key: _owner(asked, app, key) for key in refused}
-    free = [_prefix(key) for key, owner in owners.items() if not owner]
-    parts = [_with(place, grant, "keys", grant.keys, free)] if free else []
-    parts += [
-        f"{quoted(shape(key))} is a key of {owner}: it is for that app alone"
-        for key, owner in owners.items()
-        if owner
-    ]
-    return "; ".join(dict.fromkeys(parts))
+        field, had = "channels", [one for one in grant.heard if one not in grant.patterns]
+        below = [
+            one
+            for one in rest
+            if one in literal and not _refuses(grant, "patterns", grant.patterns, one)
+        ]
+        rest = [one for one in rest if one not in below]
+        parts += [_with(place, grant, "patterns", grant.patterns, below)] if below else []
+    wanted = dict.fromkeys(one if one in literal else _prefix(one) for one in rest)
+    owned = {one: why for one in wanted if (why := _others(asked, app, field, one))}
+    free = [one for one in wanted if one not in owned]
+    parts += [_with(place, grant, field, had, free)] if free else []
+    return "; ".join([*parts, *owned.values()])
 
 
-def _owner(asked: DesiredInstance, app: str, key: str) -> str:
-    """Another app whose key it is; empty: it is nobody's."""
+def _untold(grant: RedisGrant, name: str) -> str:
+    """What software has to be told that uses its own names while the file gives it a prefix."""
+    for software in grant.software:
+        preset = presets()[software]
+        plain, prefixed = preset.default, preset.rights(grant.prefix)
+        if plain is None or plain.own or prefixed is None or prefixed == plain:
+            continue
+        if any(fnmatchcase(name, one) for one in (*plain.keys, *plain.channels)):
+            return f"{software} was not told its prefix: {'; '.join(prefixed.client)}"
+    return ""
+
+
+def _others(asked: DesiredInstance, app: str, field: str, pattern: str) -> str:
+    """Why a pattern of keys or channels is not the app's to have; empty: it is nobody's."""
+    if pattern[:1] in {"*", "?", "["}:
+        return f"{quoted(pattern)} would be {field} of every app: use names that begin as its own"
     for other, grant in asked.instance.granted(RedisGrant).items():
-        if other != app and any(fnmatchcase(key, pattern) for pattern in grant.keys):
-            return other
+        theirs = grant.keys if field == "keys" else grant.heard
+        if other != app and any(overlap(pattern, one) for one in theirs):
+            return f"{quoted(pattern)} has {field} of {other}: they are for that app alone"
     return ""
 
 
