@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mngdb.engines.redis.patterns import overlap, shared
+from mngdb.engines.redis.patterns import overlap, shared, shared_channels
 from mngdb.spec.redis import RedisGrant
+from tests.unit.spec import stack
 
 WORDS = st.text("ab:", max_size=5)
 PATTERNS = st.text("ab:*?", min_size=1, max_size=6)
@@ -47,6 +48,36 @@ def test_an_app_that_may_only_read_shares_on_purpose() -> None:
         "viewer": RedisGrant(keys=["shop:*"], access="readonly"),
     }
     assert shared(grants) == []
+
+
+def _with(one: str, other: str) -> dict[str, RedisGrant]:
+    grants = stack(f"redis: {{}}\napps: {{a: {{redis: {one}}}, b: {{redis: {other}}}}}")
+    return grants.instances["redis"].granted(RedisGrant)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("{for: socket.io}", "{for: socket.io}", ["a and b (socket.io#*)"]),
+        ("{keys: 'a:*', for: socket.io}", "{keys: 'b:*', for: socket.io}", []),
+        ("{keys: 'a:*', channels: ['x:*']}", "{keys: 'b:*', channels: ['x:1']}", ["x:*, x:1"]),
+        ("{keys: 'a:*', for: spring-session}", "{keys: 'b:*', for: spring-session}", []),
+    ],
+)
+def test_apps_that_share_channels_are_told(one: str, other: str, said: list[str]) -> None:
+    grants = _with(one, other)
+    assert not shared(grants)
+    told = shared_channels(grants)
+    assert len(told) == len(said)
+    assert all(part in text for text, part in zip(told, said, strict=True))
+
+
+def test_one_software_with_two_prefixes_shares_nothing() -> None:
+    grants = _with("{keys: 'a:*', for: redisson}", "{keys: 'b:*', for: redisson}")
+    assert shared(grants) == shared_channels(grants) == []
+    # one prefix below the other's, and a name that drops signs
+    assert shared(_with("{keys: 'a:*', for: redisson}", "{keys: 'a:b:*', for: redisson}"))
+    assert shared(_with("{keys: 'a-b:*', for: huey}", "{keys: 'ab:*', for: huey}"))
 
 
 def test_hundreds_of_apps_take_no_time() -> None:

@@ -12,6 +12,8 @@ from mngdb.spec.redis import RedisGrant, RedisInstance
 
 #: What may be evicted where software must not lose keys, to the policy.
 _POLICIES = {"noeviction": "noeviction", "volatile": "volatile-lru"}
+#: What channels of keyspace notifications begin with.
+_EVENTS = "__key"
 #: Overlaps that a notice names.
 _SHOWN = 3
 
@@ -26,6 +28,14 @@ def notices(asked: DesiredInstance) -> Iterator[Notice]:
             name,
             f"apps share keys: {'; '.join(found[:_SHOWN])}{more}",
             "if they are not meant to, give each app a pattern of its own: 'APP:*'",
+        )
+    heard = [pair for pair in shared_channels(grants) if pair not in found]
+    if heard:
+        more = f" and {len(heard) - _SHOWN} more" if len(heard) > _SHOWN else ""
+        yield Notice(
+            name,
+            f"apps share channels: {'; '.join(heard[:_SHOWN])}{more}",
+            "if they are not meant to, give each app channels of its own: 'APP:*'",
         )
     yield from _software(asked, grants)
     for app, grant in grants.items():
@@ -72,18 +82,52 @@ def _software(asked: DesiredInstance, grants: Mapping[str, RedisGrant]) -> Itera
 def shared(grants: Mapping[str, RedisGrant]) -> list[str]:
     """Two apps each that can access the same keys, with the patterns by which they do. One that
     may only read shares them on purpose: that is written in the file."""
-    writers = {app: grant for app, grant in grants.items() if grant.access == "readwrite"}
-    every = sorted((_literal(p), p, app) for app, grant in writers.items() for p in grant.keys)
+    return _pairs(grants, {app: grant.keys for app, grant in grants.items()})
+
+
+def shared_channels(grants: Mapping[str, RedisGrant]) -> list[str]:
+    """The same for channels, without those of the server's own events, which are everybody's."""
+    return _pairs(
+        grants,
+        {
+            app: [one for one in dict.fromkeys(grant.heard) if not one.startswith(_EVENTS)]
+            for app, grant in grants.items()
+        },
+    )
+
+
+def _pairs(grants: Mapping[str, RedisGrant], patterns: Mapping[str, list[str]]) -> list[str]:
+    writers = [app for app, grant in grants.items() if grant.access == "readwrite"]
+    every = sorted((_literal(p), p, app) for app in writers for p in patterns[app])
     found: dict[tuple[str, str], str] = {}
     for index, (head, one, app) in enumerate(every):
         for other_head, other, other_app in every[index + 1 :]:
             if not other_head.startswith(head):
                 break  # sorted: nor does any that follows
-            if app != other_app and overlap(one, other):
+            if app == other_app or not overlap(one, other):
+                continue
+            if not _told_apart(grants[app], one, grants[other_app], other):
                 first, second = sorted((app, other_app))
                 which = one if one == other else f"{one}, {other}"
                 found.setdefault((first, second), f"{first} and {second} ({which})")
     return [found[pair] for pair in sorted(found)]
+
+
+def _told_apart(grant: RedisGrant, one: str, other_grant: RedisGrant, other: str) -> bool:
+    """Whether both patterns are one software's, which has another prefix in each: `redisson_*{a:*`
+    and `redisson_*{b:*` overlap in names alone that it never makes."""
+    return one != other and any(
+        one in _made(name, grant) and other in _made(name, other_grant)
+        for name in {*grant.software} & {*other_grant.software}
+    )
+
+
+def _made(software: str, grant: RedisGrant) -> tuple[str, ...]:
+    """What a preset makes of the app's prefix behind words of the software's own."""
+    rights, prefix = presets()[software].rights(grant.prefix), grant.prefix
+    if rights is None or prefix is None:
+        return ()
+    return tuple(one for one in (*rights.keys, *rights.channels) if not one.startswith(prefix))
 
 
 @lru_cache(maxsize=10_000)
