@@ -54,7 +54,7 @@ def test_what_apps_raise_themselves_and_our_own_is_left_out() -> None:
     assert not of_postgres(
         "shop@shop app ERROR:  permission denied for the card 4111",
         "shop@shop app ERROR:  relation does not exist",
-        "shop@shop mngdb ERROR:  permission denied for table t",
+        "postgres@shop mngdb ERROR:  permission denied for table t",
         'shop@shop app ERROR:  password authentication failed for user "shop"',
         "a line of several",
         "",
@@ -102,8 +102,9 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
     error = 'not authorized on other to execute command { find: "c", filter: { name: "secret" } }'
     lines = [
         mongo(51800, "conn1", doc={"application": {"name": "mngdb"}}),
-        mongo(5286306, "conn1", user="shop"),
+        mongo(5286306, "conn1", user="admin"),
         mongo(20436, "conn1", error={"errmsg": error}),
+        mongo(20249, "conn1", principalName="shop"),
         mongo(20250, "conn2", principalName="shop"),
         mongo(20436, "conn2", error={"errmsg": error}),
         mongo(20436, "conn2", error={"errmsg": error}),
@@ -190,12 +191,47 @@ def test_no_database_of_others_is_advised() -> None:
     grants = asked("mongodb", a=MongodbGrant(database="a"), b=MongodbGrant(database="b"))
     for name, said in (("b", "'b' is the database of b"), ("x*", "no line of the file permits")):
         lines = [mongo(5286306, "c", user="a"), mongo(20436, "c", error={"errmsg": error % name})]
-        (one,) = mongodb.look(cast("Any", None), grants, lambda lines=lines: lines)
+        (one,) = mongodb.look(cast("Any", None), grants, lines.copy)
         assert one.remedy.startswith(said)
     for name in ("template1", "t*"):
         said = f'shop@{name} [unknown] FATAL:  permission denied for database "{name}"'
         (found,) = of_postgres(said).values()
         assert found.remedy.startswith("no line of the file permits")
+
+
+def test_who_has_no_login_makes_no_evidence_in_postgres() -> None:
+    denied = "permission denied for table t"
+    assert not of_postgres(
+        f"shop@shop z ERROR:  {denied}_x@postgres [unknown] FATAL:  no pg_hba.conf entry for x",
+        f"shop@shop z ERROR:  {denied}_x@postgres [unknown] DETAIL:  nothing",
+    )
+    # a name with a line break
+    assert not of_postgres("x", f"shop@shop  ERROR:  {denied}")
+    assert of_postgres("LOG:  checkpoint", f"shop@shop app ERROR:  {denied}")
+
+
+def test_a_name_of_mngdb_hides_nothing() -> None:
+    (one,) = of_postgres("shop@shop mngdb ERROR:  permission denied for table t").values()
+    assert one.login == "shop"
+    ours: dict[str, Any] = {"doc": {"application": {"name": "mngdb"}}}
+    error = {"errmsg": "not authorized on admin to execute command { find: 'c' }"}
+    lines = [
+        mongo(51800, "conn1", **ours),
+        mongo(20249, "conn1", principalName="ghost"),
+        mongo(51800, "conn2", **ours),
+        mongo(5286306, "conn2", user="shop"),
+        mongo(20436, "conn2", error=error),
+    ]
+    grants = asked("mongodb", shop=MongodbGrant(database="shop"))
+    found = mongodb.look(cast("Any", None), grants, lambda: lines)
+    assert {one.login for one in found} == {"ghost", "shop"}
+
+
+def test_logins_of_mngdb_are_no_apps_that_the_file_lacks() -> None:
+    line = '%s@postgres [unknown] FATAL:  password authentication failed for user "x"'
+    (own,), (other,) = (of_postgres(line % who).values() for who in ("monitor", "ghost"))
+    assert "of mngdb's own" in own.remedy
+    assert other.remedy == "the file has no such app"
 
 
 def test_ids_are_not_told() -> None:

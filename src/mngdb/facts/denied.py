@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from mngdb.secret import app_of
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.several import REST, DatabasesGrant
 from mngdb.words import many, plain, span
 
@@ -69,6 +70,15 @@ def quoted(name: str) -> str:
     """A name that a client chose, for a sentence."""
     name = plain(name)
     return f"'{name[:_WIDE]}{'…' * (len(name) > _WIDE)}'"
+
+
+def stranger(login: str, admin: str) -> str:
+    """What helps a login that is no app's, given what the server's administrator is called."""
+    if login in {MONITOR, admin}:
+        return (
+            f"{login} is a login of mngdb's own: 'mngdb plan' shows whether it is as it should be"
+        )
+    return "the file has no such app"
 
 
 def one_more(place: str, app: str, name: str, grants: Mapping[str, DatabasesGrant]) -> str:

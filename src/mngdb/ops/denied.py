@@ -14,6 +14,7 @@ from mngdb.errors import UnobservableError
 from mngdb.facts.denied import RECENT, Denied
 from mngdb.model import DesiredInstance
 from mngdb.ops.context import Context
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance
 from mngdb.targets.process import logs
 
@@ -43,8 +44,9 @@ def unseen(instance: Instance, error: UnobservableError) -> str:
 
 
 def _changed(context: Context, instance: Instance) -> Mapping[str, float]:
-    """Apps to the seconds since their login or its rights were last changed here."""
-    found = {}
+    """Apps, and the monitor, whom the agent may be before its login is there, to the seconds since
+    their login or its rights were last changed here."""
+    found, logins = {}, {*instance.grants, MONITOR}
     for line in logs.tail(context.stack.state / "audit.log", _AUDIT).splitlines():
         try:
             step = json.loads(line)
@@ -54,5 +56,5 @@ def _changed(context: Context, instance: Instance) -> Mapping[str, float]:
             words = step["object"].split()
         except (ValueError, LookupError, TypeError, AttributeError):
             continue  # the first one is cut off
-        found.update(dict.fromkeys(set(words) & set(instance.grants), max(0.0, time.time() - at)))
+        found.update(dict.fromkeys(logins & set(words), max(0.0, time.time() - at)))
     return found

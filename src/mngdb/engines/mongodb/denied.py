@@ -10,19 +10,21 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb.engines.mongodb import sessions
+from mngdb.engines.mongodb.access import ADMIN
 from mngdb.engines.mongodb.client import NAME, Session
 from mngdb.engines.protocol import Lines
 from mngdb.errors import UnobservableError
-from mngdb.facts.denied import OLD_CLIENT, Denied, one_more, quoted
+from mngdb.facts.denied import OLD_CLIENT, Denied, one_more, quoted, stranger
 from mngdb.model import DesiredInstance
 from mngdb.secret import app_of
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.mongodb import MongodbGrant
 
 #: Ids of lines: the program and the login of a connection, and what it was refused.
@@ -32,6 +34,8 @@ _WRITES = {
     *("insert", "update", "delete", "findAndModify", "create", "createIndexes", "drop"),
     *("dropIndexes", "collMod", "renameCollection"),
 }
+#: Logins of mngdb's own.
+_OURS = frozenset({ADMIN, MONITOR})
 #: Shells that ask for more than they need, and what they ask of everybody who opens one.
 _SHELLS = ("mongosh", "MongoDB Compass", "mongodb-vscode")
 _CURIOUS = {
@@ -65,12 +69,13 @@ def look(session: Session, asked: DesiredInstance, lines: Lines | None) -> tuple
     if lines is None:
         raise UnobservableError("its log is not on this machine")
     by: dict[tuple[str, str], list[_Refusal]] = defaultdict(list)
-    refusals = _refusals(lines())
+    grants = asked.instance.granted(MongodbGrant)
+    refusals = _refusals(lines(), {*grants, *_OURS})
     if any(one.login.startswith(_UNKNOWN) for one in refusals):
         refusals = _named(session, refusals)
     for one in refusals:
         by[one.login, one.what].append(one)
-    now, grants = time.time(), asked.instance.granted(MongodbGrant)
+    now = time.time()
     found = [
         Denied(
             login,
@@ -85,8 +90,9 @@ def look(session: Session, asked: DesiredInstance, lines: Lines | None) -> tuple
     return tuple(sorted(found, key=lambda one: one.age))
 
 
-def _refusals(lines: Iterable[str]) -> list[_Refusal]:
-    """A driver may try a login twice on one connection: that counts once."""
+def _refusals(lines: Iterable[str], tried: Collection[str]) -> list[_Refusal]:
+    """A driver may try a login twice on one connection: that counts once. `tried`: whom the doctor
+    logs in as. Clients choose the name of their program: that alone hides nothing."""
     programs, logins, failed = dict[str, str](), dict[str, str](), set[tuple[str, str]]()
     found = []
     for line in lines:
@@ -100,12 +106,15 @@ def _refusals(lines: Iterable[str]) -> list[_Refusal]:
                 logins.pop(connection, None)
             elif number in _IN:
                 logins[connection] = _login(attr)
-            elif programs.get(connection) == NAME:
-                continue  # ourselves
-            elif number in _OUT and (connection, _login(attr)) not in failed:
-                failed.add((connection, _login(attr)))
-                found.append(_Refusal(_login(attr), _moment(said)))
+            elif number in _OUT:
+                one = connection, _login(attr)
+                own = programs.get(connection) == NAME and app_of(one[1]) in tried
+                if not own and one not in failed:
+                    failed.add(one)
+                    found.append(_Refusal(one[1], _moment(said)))
             elif number == _DENIED:
+                if programs.get(connection) == NAME and logins.get(connection) in _OURS:
+                    continue
                 parts = _COMMAND.match(attr["error"]["errmsg"])
                 if parts is not None and not _curious(
                     programs.get(connection, ""), *parts.groups()
@@ -144,11 +153,7 @@ def _remedy(grants: Mapping[str, MongodbGrant], instance: str, one: _Refusal) ->
     grant = grants.get(app)
     if grant is None:
         gone = one.login.startswith(_UNKNOWN)
-        return (
-            "its connection is closed, so its app is unknown"
-            if gone
-            else "the file has no such app"
-        )
+        return "its connection is closed, so its app is unknown" if gone else stranger(app, ADMIN)
     if not one.command:
         return OLD_CLIENT.format(app=app)
     place = f"apps.{app}.{instance}"

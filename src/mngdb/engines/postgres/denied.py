@@ -16,17 +16,23 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from mngdb.engines.postgres.client import NAME, Session
+from mngdb.engines.postgres.render import ADMIN
 from mngdb.engines.protocol import Lines
 from mngdb.errors import UnobservableError
-from mngdb.facts.denied import OLD_CLIENT, Denied, one_more, quoted
+from mngdb.facts.denied import OLD_CLIENT, Denied, one_more, quoted, stranger
 from mngdb.model import DesiredInstance
 from mngdb.secret import app_of
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.postgres import PostgresGrant
 
-#: A line of a session's, as log_line_prefix has it begin.
-_LINE = re.compile(
-    r"(\S+ \S+) \S+ \[(\d+)\] (\S+)@(\S+) (.*?) (ERROR|FATAL|STATEMENT):  (.*)", re.DOTALL
-)
+#: How log_line_prefix has lines begin: the moment and the process.
+_START = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) [^\s@]+ \[(\d+)\] ")
+#: The rest of a session's line.
+_LINE = re.compile(r"(\S+)@(\S+) (.*?) (ERROR|FATAL|STATEMENT):  (.*)", re.DOTALL)
+_LEVEL = re.compile(r"\w:  ")
+#: What follows a user's or a database's name that was made to look like a line of its own: the log
+#: has these names as a client gives them, before any password.
+_FORGED = re.compile(r"\b[A-Z]+:  ")
 _KINDS = (
     "table|view|materialized view|sequence|schema|database|function|procedure|routine|language|"
     "large object|foreign server|foreign-data wrapper|foreign table|type|domain|column|relation|"
@@ -135,19 +141,28 @@ def _zone(session: Session) -> ZoneInfo:
 def _refusals(lines: Iterable[str], zone: ZoneInfo) -> list[_Refusal]:
     found: dict[int, _Refusal] = {}
     last: dict[str, int] = {}
+    whole = True  # the line before: one without a level ends in a name that has lines of its own
     for number, line in enumerate(lines):
-        match = _LINE.match(line)
-        if match is None or match[5] == NAME:
+        start = _START.match(line)
+        if start is None:
             continue
-        moment, pid, login, database, _, level, text = match.groups()
+        follows, whole = whole, _LEVEL.search(line, start.end()) is not None
+        match = _LINE.match(line, start.end())
+        if match is None or not follows:
+            continue
+        (moment, pid), (login, database, program, level, text) = start.groups(), match.groups()
+        if program == NAME and login in {ADMIN, MONITOR}:
+            continue  # ourselves
         if level == "STATEMENT":
             word = text.split(None, 1)[0].upper() if text.strip() else ""
-            before = last.pop(pid, None)
-            if before is not None and word in _VERBS:
-                one = found[before]
-                found[before] = _Refusal(one.login, one.database, one.at, one.said, one.code, word)
+            index = last.pop(pid, None)
+            if index is not None and word in _VERBS:
+                one = found[index]
+                found[index] = _Refusal(one.login, one.database, one.at, one.said, one.code, word)
             continue
         last.pop(pid, None)
+        if _FORGED.search(text):
+            continue
         for pattern, code in _REFUSED:
             said = pattern.fullmatch(text)
             if said is not None and (level == "FATAL" or not _FATAL & {*said.groupdict()}):
@@ -165,7 +180,7 @@ def _remedy(asked: DesiredInstance, one: _Refusal, extensions: Mapping[str, list
     app = app_of(one.login)
     grant = grants.get(app)
     if grant is None:
-        return "the file has no such app"
+        return stranger(app, ADMIN)
     place, said = f"apps.{app}.{asked.instance.name}", one.said
     if said.get("idle") == "idle-in-transaction":
         return f"{place}.idle_in_transaction_timeout: …, or commit before waiting"

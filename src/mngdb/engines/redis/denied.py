@@ -15,11 +15,11 @@ from typing import Any
 from msgspec import Struct
 from pydantic import ValidationError
 
-from mngdb.engines.redis.acl import DEFAULT, by_login
+from mngdb.engines.redis.acl import ADMIN, DEFAULT, by_login
 from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.look import pairs, told
 from mngdb.engines.redis.patterns import overlap
-from mngdb.facts.denied import OLD_CLIENT, Denied, quoted, shape
+from mngdb.facts.denied import OLD_CLIENT, Denied, quoted, shape, stranger
 from mngdb.model import DesiredInstance
 from mngdb.spec.presets import presets
 from mngdb.spec.redis import RedisGrant
@@ -69,7 +69,7 @@ def look(session: Session, asked: DesiredInstance) -> tuple[Denied, ...]:
         by_line[one.login, one.reason].append(one)
     found = []
     for (login, reason), some in by_line.items():
-        remedy = _REMEDIES.get(login, "the file has no such app")
+        remedy = _REMEDIES.get(login) or stranger(login, ADMIN)
         app, grant = grants.get(login, (login, None))
         if grant is not None:
             remedy = OLD_CLIENT.format(app=app)
