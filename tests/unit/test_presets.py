@@ -36,6 +36,7 @@ def test_every_preset_is_right(name: str) -> None:
     preset = presets()[name]
     assert preset.title
     assert preset.sharing
+    assert "{prefix}" not in "".join(preset.lines(name, "dj:"))
     forms = [one for one in (preset.default, preset.prefixed) if one is not None]
     assert forms
     for form in forms:

@@ -85,7 +85,11 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
         """For JSON, with the prefix filled in."""
         forms = {"default": self.default, "prefixed": self.prefixed}
         filled = {key: one and asdict(one.below(prefix)) for key, one in forms.items()}
-        return asdict(self) | filled
+        return asdict(self) | filled | {"sharing": self.shared(prefix)}
+
+    def shared(self, prefix: str) -> str:
+        """`sharing` with the prefix filled in."""
+        return self.sharing.replace("{prefix}", prefix)
 
     def lines(self, name: str, prefix: str) -> Iterator[str]:
         """For people: what the file says, and what follows from it."""
@@ -103,7 +107,7 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
             yield f"server setting: {setting} {value}"
         if self.eviction is not None:
             yield f"eviction: {_EVICTION[self.eviction]}"
-        yield f"several apps on one server: {self.sharing}"
+        yield f"several apps on one server: {self.shared(prefix)}"
 
 
 def _rows(rights: Rights) -> Iterator[str]:

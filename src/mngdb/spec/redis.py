@@ -367,7 +367,11 @@ class RedisGrant(BaseGrant):
         for name in self.for_ or ():
             found = presets()[name].rights(self.prefix)
             if found is not None and found.own:
-                yield "for", f"{name} cannot share an instance: {presets()[name].sharing}", own
+                yield (
+                    "for",
+                    f"{name} cannot share an instance: {presets()[name].shared('APP:')}",
+                    own,
+                )
         for rule in self.commands:
             reason = harms_neighbours(rule)
             if reason:
