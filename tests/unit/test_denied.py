@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +13,7 @@ from mngdb.engines.postgres import denied as postgres
 from mngdb.engines.redis import denied as redis
 from mngdb.facts.denied import Denied, shape
 from mngdb.model import DesiredInstance
+from mngdb.ops import denied as ops
 from mngdb.spec.mongodb import MongodbGrant
 from mngdb.spec.postgres import PostgresGrant
 from tests.unit.spec import stack
@@ -246,3 +249,18 @@ def test_ids_are_not_told() -> None:
             "Hunter2-Hunter2-Hunter2",
         )
     ] == ["sess:*", "bull:mail:1", "user:*", "cache:*", "__keyevent@0__:*", "*"]
+
+
+def test_the_monitor_before_its_login_was_there_is_no_news(tmp_path: Path) -> None:
+    step = {"instance": "pg", "result": "done", "object": "role monitor"}
+    line = json.dumps(step | {"time": datetime.now(UTC).isoformat()})
+    (tmp_path / "audit.log").write_text(line + "\n")
+    context: Any = SimpleNamespace(
+        stack=SimpleNamespace(state=tmp_path),
+        target=lambda _: SimpleNamespace(servers=None),
+    )
+    instance: Any = SimpleNamespace(name="pg", grants={}, unit="pg")
+    refused = [Denied("monitor", "a login", "", 1, age) for age in (0.0, 60.0)]
+    engine: Any = SimpleNamespace(denied=lambda *_: refused)
+    wanted: Any = SimpleNamespace(instance=instance)
+    assert [one.over for one in ops.look(context, engine, None, wanted)] == [False, True]
