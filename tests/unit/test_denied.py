@@ -57,7 +57,7 @@ def test_what_apps_raise_themselves_and_our_own_is_left_out() -> None:
     assert not of_postgres(
         "shop@shop app ERROR:  permission denied for the card 4111",
         "shop@shop app ERROR:  relation does not exist",
-        "postgres@shop mngdb ERROR:  permission denied for table t",
+        "shop@shop mngdb ERROR:  permission denied for table t",
         'shop@shop app ERROR:  password authentication failed for user "shop"',
         "a line of several",
         "",
@@ -105,7 +105,7 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
     error = 'not authorized on other to execute command { find: "c", filter: { name: "secret" } }'
     lines = [
         mongo(51800, "conn1", doc={"application": {"name": "mngdb"}}),
-        mongo(5286306, "conn1", user="admin"),
+        mongo(5286306, "conn1", user="shop"),
         mongo(20436, "conn1", error={"errmsg": error}),
         mongo(20249, "conn1", principalName="shop"),
         mongo(20250, "conn2", principalName="shop"),
@@ -213,21 +213,21 @@ def test_who_has_no_login_makes_no_evidence_in_postgres() -> None:
     assert of_postgres("LOG:  checkpoint", f"shop@shop app ERROR:  {denied}")
 
 
-def test_a_name_of_mngdb_hides_nothing() -> None:
-    (one,) = of_postgres("shop@shop mngdb ERROR:  permission denied for table t").values()
-    assert one.login == "shop"
+def test_the_name_of_mngdb_hides_no_login_that_mngdb_has_not() -> None:
+    (one,) = of_postgres("ghost@shop mngdb ERROR:  permission denied for table t").values()
+    assert one.login == "ghost"
     ours: dict[str, Any] = {"doc": {"application": {"name": "mngdb"}}}
     error = {"errmsg": "not authorized on admin to execute command { find: 'c' }"}
     lines = [
         mongo(51800, "conn1", **ours),
         mongo(20249, "conn1", principalName="ghost"),
         mongo(51800, "conn2", **ours),
-        mongo(5286306, "conn2", user="shop"),
+        mongo(5286306, "conn2", user="other"),
         mongo(20436, "conn2", error=error),
     ]
     grants = asked("mongodb", shop=MongodbGrant(database="shop"))
     found = mongodb.look(cast("Any", None), grants, lambda: lines)
-    assert {one.login for one in found} == {"ghost", "shop"}
+    assert {one.login for one in found} == {"ghost", "other"}
 
 
 def test_logins_of_mngdb_are_no_apps_that_the_file_lacks() -> None:

@@ -34,8 +34,6 @@ _WRITES = {
     *("insert", "update", "delete", "findAndModify", "create", "createIndexes", "drop"),
     *("dropIndexes", "collMod", "renameCollection"),
 }
-#: Logins of mngdb's own.
-_OURS = frozenset({ADMIN, MONITOR})
 #: Shells that ask for more than they need, and what they ask of everybody who opens one.
 _SHELLS = ("mongosh", "MongoDB Compass", "mongodb-vscode")
 _CURIOUS = {
@@ -70,7 +68,7 @@ def look(session: Session, asked: DesiredInstance, lines: Lines | None) -> tuple
         raise UnobservableError("its log is not on this machine")
     by: dict[tuple[str, str], list[_Refusal]] = defaultdict(list)
     grants = asked.instance.granted(MongodbGrant)
-    refusals = _refusals(lines(), {*grants, *_OURS})
+    refusals = _refusals(lines(), {*grants, ADMIN, MONITOR})
     if any(one.login.startswith(_UNKNOWN) for one in refusals):
         refusals = _named(session, refusals)
     for one in refusals:
@@ -113,7 +111,7 @@ def _refusals(lines: Iterable[str], tried: Collection[str]) -> list[_Refusal]:
                     failed.add(one)
                     found.append(_Refusal(one[1], _moment(said)))
             elif number == _DENIED:
-                if programs.get(connection) == NAME and logins.get(connection) in _OURS:
+                if programs.get(connection) == NAME and app_of(logins.get(connection, "")) in tried:
                     continue
                 parts = _COMMAND.match(attr["error"]["errmsg"])
                 if parts is not None and not _curious(

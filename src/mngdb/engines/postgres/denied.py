@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -110,7 +110,8 @@ def look(session: Session, asked: DesiredInstance, lines: Lines | None) -> tuple
         raise UnobservableError("its log is not on this machine")
     by: dict[tuple[str, str], list[_Refusal]] = defaultdict(list)
     extensions: dict[str, list[str]] = defaultdict(list)
-    for one in _refusals(lines(), _zone(session)):
+    tried = {*asked.instance.granted(PostgresGrant), ADMIN, MONITOR}
+    for one in _refusals(lines(), _zone(session), tried):
         by[one.login, one.what].append(one)
         if one.said.get("to") in _EXTENSION:
             extensions[app_of(one.login)].append(one.said["name"])
@@ -138,7 +139,8 @@ def _zone(session: Session) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _refusals(lines: Iterable[str], zone: ZoneInfo) -> list[_Refusal]:
+def _refusals(lines: Iterable[str], zone: ZoneInfo, tried: Collection[str]) -> list[_Refusal]:
+    """`tried`: whom the doctor logs in as. Clients choose the name of their program."""
     found: dict[int, _Refusal] = {}
     last: dict[str, int] = {}
     whole = True  # the line before: one without a level ends in a name that has lines of its own
@@ -151,7 +153,7 @@ def _refusals(lines: Iterable[str], zone: ZoneInfo) -> list[_Refusal]:
         if match is None or not follows:
             continue
         (moment, pid), (login, database, program, level, text) = start.groups(), match.groups()
-        if program == NAME and login in {ADMIN, MONITOR}:
+        if program == NAME and app_of(login) in tried:
             continue  # ourselves
         if level == "STATEMENT":
             word = text.split(None, 1)[0].upper() if text.strip() else ""
