@@ -91,7 +91,6 @@ REFUSED = {
     "write another database": lambda c: c.blog.posts.insert_one({}),
     "make a database": lambda c: c.fresh.things.insert_one({}),
     "list another database": lambda c: c.blog.list_collection_names(),
-    "drop its database": lambda c: c.drop_database("shop"),
     "drop another database": lambda c: c.drop_database("blog"),
     "make a user": lambda c: c.shop.command("createUser", "x", pwd="x", roles=[]),
     "make a user in admin": lambda c: c.admin.command("createUser", "x", pwd="x", roles=["root"]),
