@@ -62,10 +62,11 @@ def test_an_app_works_with_its_rights_alone(stack: Cli) -> None:
         shop.execute("INSERT INTO item VALUES (1)")
     with psycopg.connect(stack.env_of("report")["POSTGRES_URL"], autocommit=True) as report:
         assert report.execute("SELECT id FROM item").fetchall() == [(1,)]
+        for app in ("shop", "report"):
+            assert "problem" not in stack.ok("doctor", app)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             report.execute("DELETE FROM item")
-    for app in ("shop", "report"):
-        assert "problem" not in stack.ok("doctor", app)
+    assert "apps.report.postgres.access: readwrite" in stack.run("doctor", "report").stderr
 
 
 def test_every_check_can_be_judged_as_on_17(stack: Cli) -> None:
