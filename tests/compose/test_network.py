@@ -55,6 +55,68 @@ def test_an_app_reaches_its_databases_with_its_urls(up: ComposeCli) -> None:
     assert (code, said.strip()) == (0, "true")
 
 
+def test_doctor_status_url_logs_and_shell_work_from_outside(up: ComposeCli) -> None:
+    assert [one["problem"] for one in up.json("doctor", "shop")["instances"]] == [None] * 3
+    units = {unit["name"]: unit for unit in up.json("status")["units"]}
+    assert all(unit["healthy"] and unit["memory"] > 1 << 20 for unit in units.values())
+    exporter = up.unit("redis-exporter")
+    up.docker.docker("stop", exporter)
+    found = up.run("--json", "status")
+    services = {one["name"]: one for one in json.loads(found.stdout)["services"]}
+    assert set(services) == {up.unit(f"{what}-exporter") for what in ("pg", "redis", "mongo")}
+    assert [one["name"] for one in services.values() if not one["healthy"]] == [exporter]
+    assert (found.returncode, services[exporter]["state"]) == (1, "stopped")
+    told = up.json("doctor")  # nobody's work suffers
+    assert [(one["instances"], one["command"]) for one in told["watch"]] == [
+        (["redis"], "mngdb up")
+    ]
+    (step,) = up.steps()
+    assert (step["instance"], step["action"], step["object"]) == ("redis", "start", exporter)
+    (measured,) = up.run_json("check", "--only", "stack.measured")["findings"]
+    assert (measured["verdict"], measured["evidence"]) == (
+        "fail",
+        f"{exporter} is not running (stopped)",
+    )
+    up.docker.docker("start", exporter)
+    assert f"{exporter}  running " in up.ok("status")
+    assert "msg=" in up.ok("logs", exporter)
+    assert up.ok("logs", up.unit("pg"), "-n", "1")  # by the name that `status` shows
+    assert f"@{up.unit('pg')}:5432/shop" in up.ok("url", "postgres", "shop")
+    assert up.ok("shell", "postgres", "--app", "shop", "--", "-Atc", "select current_user") == (
+        "shop\n"
+    )
+    assert up.ok("shell", "redis", "--", "ping") == "PONG\n"
+    assert any(
+        "ready to accept" in line for line in up.json("logs", "postgres", "-n", "999")["lines"]
+    )
+    with subprocess.Popen(
+        up.argv("logs", "redis", "--follow", "-n", "1"), cwd=up.folder, env=up.environ(),
+        stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        assert process.stdout.readline() == up.ok("logs", "redis", "-n", "1")
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
+
+
+def test_doctor_looks_at_the_whole_stack_and_sees_a_container_that_is_halted(
+    up: ComposeCli,
+) -> None:
+    found = up.json("doctor")
+    assert (found["cause"], found["unknown"], found["watch"]) == (None, [], [])
+    up.docker.docker("pause", up.unit("redis"))
+    try:
+        found = up.run_json("doctor")
+    finally:
+        up.docker.docker("unpause", up.unit("redis"))
+    assert found["cause"]["cause"] == "frozen"
+    assert found["cause"]["command"] == f"docker unpause {up.unit('redis')}"
+    # Docker's own look may have failed by then
+    consequences = {one["cause"] for one in found["cause"]["consequences"]}
+    assert consequences - {"unhealthy"} == {"login-down"}
+    assert found["others"] == []
+
+
 def test_keys_are_read_through_the_tunnel(up: ComposeCli) -> None:
     up.redis("eval", "for n = 1, 3000 do redis.call('SET', 'far:' .. n, n) end", "0")
     found = up.json("keys")
@@ -197,68 +259,6 @@ def test_mongodb_is_a_primary_with_its_indexes(up: ComposeCli) -> None:
     )
     code, said = up.app(MONGO, script)
     assert (code, json.loads(said)) == (0, [True, ["_id_", "username_1"]])
-
-
-def test_doctor_status_url_logs_and_shell_work_from_outside(up: ComposeCli) -> None:
-    assert [one["problem"] for one in up.json("doctor", "shop")["instances"]] == [None] * 3
-    units = {unit["name"]: unit for unit in up.json("status")["units"]}
-    assert all(unit["healthy"] and unit["memory"] > 1 << 20 for unit in units.values())
-    exporter = up.unit("redis-exporter")
-    up.docker.docker("stop", exporter)
-    found = up.run("--json", "status")
-    services = {one["name"]: one for one in json.loads(found.stdout)["services"]}
-    assert set(services) == {up.unit(f"{what}-exporter") for what in ("pg", "redis", "mongo")}
-    assert [one["name"] for one in services.values() if not one["healthy"]] == [exporter]
-    assert (found.returncode, services[exporter]["state"]) == (1, "stopped")
-    told = up.json("doctor")  # nobody's work suffers
-    assert [(one["instances"], one["command"]) for one in told["watch"]] == [
-        (["redis"], "mngdb up")
-    ]
-    (step,) = up.steps()
-    assert (step["instance"], step["action"], step["object"]) == ("redis", "start", exporter)
-    (measured,) = up.run_json("check", "--only", "stack.measured")["findings"]
-    assert (measured["verdict"], measured["evidence"]) == (
-        "fail",
-        f"{exporter} is not running (stopped)",
-    )
-    up.docker.docker("start", exporter)
-    assert f"{exporter}  running " in up.ok("status")
-    assert "msg=" in up.ok("logs", exporter)
-    assert up.ok("logs", up.unit("pg"), "-n", "1")  # by the name that `status` shows
-    assert f"@{up.unit('pg')}:5432/shop" in up.ok("url", "postgres", "shop")
-    assert up.ok("shell", "postgres", "--app", "shop", "--", "-Atc", "select current_user") == (
-        "shop\n"
-    )
-    assert up.ok("shell", "redis", "--", "ping") == "PONG\n"
-    assert any(
-        "ready to accept" in line for line in up.json("logs", "postgres", "-n", "999")["lines"]
-    )
-    with subprocess.Popen(
-        up.argv("logs", "redis", "--follow", "-n", "1"), cwd=up.folder, env=up.environ(),
-        stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout
-        assert process.stdout.readline() == up.ok("logs", "redis", "-n", "1")
-        process.send_signal(signal.SIGINT)
-    assert process.returncode == 0
-
-
-def test_doctor_looks_at_the_whole_stack_and_sees_a_container_that_is_halted(
-    up: ComposeCli,
-) -> None:
-    found = up.json("doctor")
-    assert (found["cause"], found["unknown"], found["watch"]) == (None, [], [])
-    up.docker.docker("pause", up.unit("redis"))
-    try:
-        found = up.run_json("doctor")
-    finally:
-        up.docker.docker("unpause", up.unit("redis"))
-    assert found["cause"]["cause"] == "frozen"
-    assert found["cause"]["command"] == f"docker unpause {up.unit('redis')}"
-    # Docker's own look may have failed by then
-    consequences = {one["cause"] for one in found["cause"]["consequences"]}
-    assert consequences - {"unhealthy"} == {"login-down"}
-    assert found["others"] == []
 
 
 def test_memory_of_containers_is_within_their_limits(up: ComposeCli) -> None:

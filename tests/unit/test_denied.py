@@ -67,7 +67,7 @@ def test_what_apps_raise_themselves_and_our_own_is_left_out() -> None:
 def test_the_line_of_the_file() -> None:
     found = of_postgres(
         "batch@lone app ERROR:  must be owner of table t",
-        "report@shop app ERROR:  permission denied for schema public",
+        "report@shop app ERROR:  permission denied for schema public at character 14",
         "report@shop app STATEMENT:  CREATE TABLE t ()",
         "batch@new [unknown] FATAL:  no pg_hba.conf entry for x",
         "shop@shop app ERROR:  permission denied to create database",
@@ -75,6 +75,7 @@ def test_the_line_of_the_file() -> None:
         'shop@shop app ERROR:  permission denied to create extension "a"',
         'shop@shop app ERROR:  extension "b" is not available',
     )
+    assert "at character" not in str(found)
     remedies = [one.remedy for one in found.values()]
     assert remedies[0] == "apps.batch.postgres.access: owner"
     assert remedies[1] == "shop owns the database and has to do it, or grant it"

@@ -33,6 +33,8 @@ _LEVEL = re.compile(r"\w:  ")
 #: What follows a user's or a database's name that was made to look like a line of its own: the log
 #: has these names as a client gives them, before any password.
 _FORGED = re.compile(r"\b[A-Z]+:  ")
+#: Where in the statement it was, after the name.
+_PLACE = re.compile(r" at character \d+$")
 _KINDS = (
     "table|view|materialized view|sequence|schema|database|function|procedure|routine|language|"
     "large object|foreign server|foreign-data wrapper|foreign table|type|domain|column|relation|"
@@ -165,6 +167,7 @@ def _refusals(lines: Iterable[str], zone: ZoneInfo, tried: Collection[str]) -> l
         last.pop(pid, None)
         if _FORGED.search(text):
             continue
+        text = _PLACE.sub("", text)
         for pattern, code in _REFUSED:
             said = pattern.fullmatch(text)
             if said is not None and (level == "FATAL" or not _FATAL & {*said.groupdict()}):
