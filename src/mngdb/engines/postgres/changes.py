@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from mngdb.engines.postgres.facts import Setting
-from mngdb.model import Change
+from mngdb.engines.postgres.facts import Facts, Setting
+from mngdb.engines.postgres.render import settings
+from mngdb.model import Change, DesiredInstance
 
 #: PostgreSQL's units as multiples of the smallest of their kind (bytes, microseconds).
 _UNITS = {
@@ -31,6 +32,13 @@ _TRUE, _FALSE = {"on", "true", "yes", "1"}, {"off", "false", "no", "0"}
 _MASKED = {"client", "session", "user", "database", "database user", "environment variable"}
 #: The name of the change that takes away what ALTER SYSTEM laid over our files.
 OVERLAY = "ALTER SYSTEM"
+
+
+def differing(asked: DesiredInstance, facts: Facts) -> tuple[Change, ...]:
+    """Settings that are not as the file asks; none where the server does not tell them."""
+    if not facts.settings:
+        return ()
+    return compare(settings(asked), facts.settings, ours=asked.managed, overlaid=facts.overlaid)
 
 
 def compare(

@@ -26,9 +26,9 @@ from mngdb.engines.postgres import (
 from mngdb.engines.postgres.available import need_available
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import MARK, NEW, Carried, Database, Facts, Granted
-from mngdb.engines.postgres.render import ADMIN, settings, slot
+from mngdb.engines.postgres.render import ADMIN, slot
 from mngdb.errors import StepError
-from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
+from mngdb.model import Action, DesiredInstance, Notice, Outcome, Step
 from mngdb.release import Release
 from mngdb.secret import SECOND, app_of
 from mngdb.spec.agent import MONITOR
@@ -43,7 +43,7 @@ _IF_THERE = "BEGIN %s; EXCEPTION WHEN invalid_catalog_name THEN NULL; END"
 def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     """What differs, in the order in which it has to be mended. Raises UsageError."""
     need_available(asked, facts)
-    differing = _differing(asked, facts)
+    differing = changes.differing(asked, facts)
     notices: list[Notice] = []
     if not asked.managed:
         notices = [
@@ -76,14 +76,6 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     steps = tuple(planner.steps())
     release = Release.of("PostgreSQL", facts.version)
     return Outcome(differing, steps, (*notices, *planner.notices), release)
-
-
-def _differing(asked: DesiredInstance, facts: Facts) -> tuple[Change, ...]:
-    if not facts.settings:
-        return ()
-    return changes.compare(
-        settings(asked), facts.settings, ours=asked.managed, overlaid=facts.overlaid
-    )
 
 
 class _Planner:
