@@ -110,8 +110,9 @@ class AbsentError(MngdbError):
 
 
 #: Why a login did not succeed, the same in every engine.
-#: - down: nobody answers; halted: it was told to wait; starting: it reads its data; busy: it does
-#:   not answer in time; tls: the sides do not agree on encryption, or a certificate is wrong
+#: - down: nobody answers; halted: it was told to wait; starting: it reads its data; stopping: it
+#:   was asked to end; busy: it does not answer in time; tls: the sides do not agree on encryption,
+#:   or a certificate is wrong
 #: - stranger: who answers did not prove to be the server, and was given no secret
 #: - auth: the login is not known, or its secret is another; hba: no login may come from here
 #: - database: this one cannot be entered, others can; library: a setting has every session load
@@ -123,6 +124,7 @@ Kind = Literal[
     "down",
     "halted",
     "starting",
+    "stopping",
     "busy",
     "tls",
     "stranger",

@@ -268,6 +268,35 @@ def test_a_server_that_was_halted(stack: Cli, instance: str, unit: str) -> None:
     ask(stack, 0)
 
 
+def test_a_postgres_that_waits_for_its_sessions_to_end(stack: Cli) -> None:
+    """SIGTERM is PostgreSQL's smart shutdown: sessions go on, logins are refused."""
+    pid = faults.pid(stack, "mng-pg")
+    said = "mng-pg is shutting down and waits for 1 session to end"
+    with psycopg.connect(stack.env_of("shop")["POSTGRES_URL"], autocommit=True) as app:
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: "shutting down" in stack.run("status").stderr)
+        shown = next(
+            one
+            for one in json.loads(stack.run("--json", "status").stdout)["units"]
+            if one["name"] == "mng-pg"
+        )
+        assert (shown["state"], shown["error"]) == ("stopping", said)
+        first = the_cause(stack, "no-answer", "login-down")
+        assert first["text"] == said
+        assert first["command"].startswith("'mngdb restart postgres'")
+        assert said in stack.run("doctor", "shop").stdout
+        planned = stack.json("plan")["steps"]
+        assert [(one["action"], one["detail"]) for one in planned] == [
+            ("restart", said.replace("mng-pg", "it"))
+        ]
+        app.execute("SELECT 1")  # none of these has ended it
+        stack.ok("up")
+        with pytest.raises(psycopg.OperationalError):
+            app.execute("SELECT 1")
+    assert faults.pid(stack, "mng-pg") != pid
+    ask(stack, 0)
+
+
 def test_two_troubles_that_have_nothing_to_do_with_each_other(stack: Cli) -> None:
     before = stack.env_of("blog")["POSTGRES_PASSWORD"]
     set_secret(stack, "postgres_blog", "not-the-secret-of-the-role-32-letters")

@@ -49,7 +49,7 @@ _PATIENCE = 3.0
 #: Seconds after which it counts that the log is not stored: a server may just have been started.
 _LATE = 30.0
 #: Kinds of errors of a server that lets nobody in.
-_OUT = {"down", "starting", "busy", "other"}
+_OUT = {"down", "starting", "stopping", "busy", "other"}
 #: Alerts about what is looked at here anyway.
 _SEEN = {rule.name for rule in catalogue.RULES if rule.down} | {
     *("UnitDown", "DockerDown", "BackupKeyMissing")

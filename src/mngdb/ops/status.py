@@ -28,7 +28,7 @@ _DIFFERS = "'mngdb plan' shows the differences, 'mngdb up' fixes them"
 #: States of a unit of which nothing is known: a server elsewhere, one that its target cannot see.
 _UNREACHABLE, _UNKNOWN = "unreachable", "unknown"
 #: Kinds of a ConnectError that are states, too.
-_STATES = {"starting", "halted"}
+_STATES = {"starting", "stopping", "halted"}
 
 
 class UnitStatus(Struct, frozen=True):
@@ -38,8 +38,9 @@ class UnitStatus(Struct, frozen=True):
     instance: str
     engine: Owner
     state: str
-    """running, starting (it recovers and does not answer yet), halted (SIGSTOP), stopped, absent
-    (never made), unreachable (external), or unknown (a note of its own is damaged)."""
+    """running, starting (it recovers and does not answer yet), stopping (it waits for its sessions
+    to end), halted (SIGSTOP), stopped, absent (never made), unreachable (external), or unknown (a
+    note of its own is damaged)."""
     healthy: bool
     version: str | None
     host: str

@@ -127,6 +127,9 @@ class EngineInfo(Struct, frozen=True):
     """Whether it saves by forking: pages that apps write meanwhile stand in memory twice."""
     own_secrets: tuple[str, ...] = ()
     """Secrets that a server of ours needs besides those of its logins."""
+    session_title: str = ""
+    """How a process calls itself that serves one client alone (a regular expression); empty: no
+    process does."""
     huge_pages: int | None = None
     """The major version from which transparent huge pages do it no harm; None: they always do."""
     login: str = ""
@@ -236,6 +239,7 @@ POSTGRES = EngineInfo(
     memory=0.15,
     login="role ",
     group_reads=True,
+    session_title=r"^postgres: (?!.*\bwalsender\b).*(?:\(\d+\)|\[local\]) ",
     huge_pages=0,
     example="postgres:\n  version: 17\n",
 )

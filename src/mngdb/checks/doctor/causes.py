@@ -62,8 +62,8 @@ INCIDENTS: dict[str, tuple[str, ...]] = {
 }
 #: Logins that fail because the server does not work, not because of the app.
 _LOGINS = (
-    *("login-down", "login-unreachable", "login-starting", "login-limit", "login-quota"),
-    *("login-other", "login-disk", "login-primary"),
+    *("login-down", "login-unreachable", "login-starting", "login-stopping", "login-limit"),
+    *("login-quota", "login-other", "login-disk", "login-primary"),
 )
 
 
@@ -268,7 +268,7 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
             text = f"the admin login to {server.instance} fails: {refusal.message}"
             yield Trouble("admin-refused", text, refusal.hint or "mngdb up", (server.instance,))
         elif refusal.kind in {"busy", "damaged"} or (
-            server.condition and refusal.kind == "starting"
+            server.condition and refusal.kind in {"starting", "stopping"}
         ):
             text = refusal.message
             yield Trouble("no-answer", text, refusal.hint, (server.instance,))

@@ -26,6 +26,8 @@ from mngdb.targets.converge import Converger
 _THREADS = 8
 #: Seconds that a provider takes, at most, until every node knows a login that he was told of.
 _SPREAD = 120.0
+#: Kinds of errors of a server that nobody gets into for now.
+_AWAY = {"down", "starting", "stopping"}
 
 
 class Servers:
@@ -63,7 +65,7 @@ class Servers:
                         return None
                 except MngdbError as error:
                     kind = getattr(error, "kind", "down")
-                    if one.now and instance.managed and kind not in {"down", "starting"}:
+                    if one.now and instance.managed and kind not in _AWAY:
                         self.tell(instance, f"{one.login} could not be tried: {error.message}")
                         return None
                     if not instance.hosted or time.monotonic() > end:

@@ -117,6 +117,10 @@ class Project(Struct, frozen=True):
         rows = [line.split() for line in done.stdout.splitlines()[1:]]
         return any(len(row) == 2 and row[1].startswith("T") for row in rows)
 
+    def titles(self, name: str) -> list[str]:
+        """What the processes of a container call themselves; none: it does not run."""
+        return self.docker.look("top", name, "-eo", "args", check=False).stdout.splitlines()[1:]
+
     def ran_out_of_memory(self, name: str, seconds: int) -> bool:
         """Whether the kernel ended a process of a container for its limit, so lately. The engine
         remembers its last 256 events."""

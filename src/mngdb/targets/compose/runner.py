@@ -248,6 +248,10 @@ class ComposeRunner:
         running = self.project.running(unit)
         return [] if running is None else self.project.said_since(unit, running.started)
 
+    def titles(self, unit: str) -> list[str]:
+        """What the processes in its container call themselves."""
+        return self.project.titles(unit)
+
     def state(self, unit: str) -> State:
         """What there is of a unit."""
         return "running" if self.project.running(unit) is not None else self.data.left(unit)

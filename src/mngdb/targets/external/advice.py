@@ -11,6 +11,7 @@ _ASK = "ask its operator, and check the url of {name} in the file"
 _HINTS = {
     "down": _ASK,
     "starting": _ASK,
+    "stopping": _ASK,
     "other": _ASK,
     "tls": "compare the TLS options in the url of {name} in the file with the server's",
     "hba": "ask the operator of {name} to allow this login",

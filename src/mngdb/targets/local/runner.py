@@ -250,6 +250,11 @@ class LocalRunner(Struct, frozen=True):
         folder = self.layout.unit(unit)
         return logs.tail(folder.log, since=started_with(folder)[1]).splitlines()
 
+    def titles(self, unit: str) -> list[str]:
+        """The command lines of its processes."""
+        process = self.process(unit)
+        return process.titles() if process is not None else []
+
     def preflight(self, unit: Unit, instance: Instance) -> None:
         """What would keep a unit from starting, itself apart. Raises MngdbError."""
         self.verify(unit)

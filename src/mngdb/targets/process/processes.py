@@ -55,6 +55,15 @@ class Process(Struct, frozen=True):
         """Its pid and its children's."""
         return [self.pid, *children(Path(f"/proc/{self.pid}"))]
 
+    def titles(self) -> list[str]:
+        """What it and its children call themselves."""
+        found = []
+        for pid in self.family():
+            with contextlib.suppress(OSError):  # ended in between
+                said = Path(f"/proc/{pid}/cmdline").read_bytes()
+                found.append(said.replace(b"\0", b" ").decode(errors="replace").strip())
+        return found
+
     def memory(self, *, alone: bool = False) -> int:
         """Resident memory in bytes of it and its children (PostgreSQL has many), shared memory
         counted once per process that touched it; `alone`: its own."""

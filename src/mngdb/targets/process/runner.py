@@ -56,6 +56,10 @@ class Runner(Servers, Protocol):
         """The last lines that a server has logged since it was started."""
         ...
 
+    def titles(self, unit: str) -> list[str]:
+        """What the processes of a running server call themselves; none: unknown."""
+        ...
+
     def preflight(self, unit: Unit, instance: Instance) -> None:
         """What would keep a unit from starting, itself apart. Raises MngdbError."""
         ...

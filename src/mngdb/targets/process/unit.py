@@ -172,6 +172,8 @@ class ManagedUnit(Generic[S, F]):
     def regain(self, error: ConnectError) -> Step[S | None]:
         """The restart after which we reach the server again. Raises `error` where none helps."""
         runner, unit, instance = self.runner, self.unit, self.asked.instance
+        if error.kind == "stopping":
+            return self.restart(f"it {waiting.ending(runner, self.engine, instance)}")
         if error.kind not in {"auth", "down", "tls", "other", "stranger"}:
             raise error
         refused = error.kind in {"auth", "stranger"}

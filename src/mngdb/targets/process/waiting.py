@@ -7,6 +7,7 @@ has not answered yet. One that was halted answers nobody however long one waits:
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from mngdb.spec.stack import Instance
 from mngdb.targets.process import logs
 from mngdb.targets.process.runner import Runner
 from mngdb.targets.protocol import Servers
+from mngdb.words import many
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Condition
@@ -163,6 +165,15 @@ def halted(instance: Instance, wake: str) -> ConnectError:
     )
 
 
+def ending(runner: Runner, engine: Provision, instance: Instance) -> str:
+    """What keeps a server that was asked to stop and takes no more logins, after its name."""
+    title = engine.info.session_title
+    count = sum(bool(re.search(title, one)) for one in runner.titles(instance.unit)) if title else 0
+    return (
+        f"is shutting down and waits for {many(count, 'session') if count else 'sessions'} to end"
+    )
+
+
 def explained(
     runner: Runner, engine: Provision, instance: Instance, found: Condition, error: ConnectError
 ) -> ConnectError:
@@ -171,6 +182,11 @@ def explained(
         return error
     if found.frozen:
         return halted(instance, found.frozen)
+    if error.kind == "stopping":
+        said = f"{instance.unit} {ending(runner, engine, instance)}"
+        return ConnectError(
+            said, f"'mngdb restart {instance.name}' ends them and restarts it", "stopping"
+        )
     if error.kind not in {"down", "starting"}:
         return error
     said = progress(runner, engine, instance.unit) or error.message
