@@ -79,4 +79,4 @@ def test_logs_of_all_and_a_port_that_another_stack_has(cli: Cli, tmp_path: Path)
     done = other.run("up")
     assert done.returncode == 1
     assert "of the mngdb stack mng" in done.stderr
-    assert " is free\n" in done.stderr
+    assert " is free" in done.stderr

@@ -115,11 +115,19 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
     "--new", "fresh", is_flag=True, help="Start an empty stack, even if one existed before."
 )
 @click.option("--boot", is_flag=True, help="Do not start what 'down INSTANCE' stopped.")
+@click.option(
+    "--new-ports", is_flag=True, help="Replace ports of 'port: auto' that other processes have."
+)
 @_allowing
 @common
 @repeatable
 def up(
-    options: Options, instances: tuple[str, ...], allow: frozenset[str], boot: bool, fresh: bool
+    options: Options,
+    instances: tuple[str, ...],
+    allow: frozenset[str],
+    boot: bool,
+    fresh: bool,
+    new_ports: bool,
 ) -> int:
     """Apply the file: start and harden servers, give every app a login. Can be run again at any
     time. With INSTANCE, only these; the others are not even inspected."""
@@ -130,7 +138,7 @@ def up(
         raise UsageError("--boot applies to the whole stack", "omit the instances")
     context = options.context(fresh=fresh)
     choice = after_boot(context) if boot else choose(context, instances)
-    return _make(options, context, allow, choice, restart=False)
+    return _make(options, context, allow, choice, new_ports=new_ports)
 
 
 @click.command()
@@ -153,7 +161,13 @@ def restart(options: Options, instances: tuple[str, ...]) -> int:
 
 
 def _make(
-    options: Options, context: Context, allow: frozenset[str], choice: Choice, *, restart: bool
+    options: Options,
+    context: Context,
+    allow: frozenset[str],
+    choice: Choice,
+    *,
+    restart: bool = False,
+    new_ports: bool = False,
 ) -> int:
     from mngdb.ops.up import up as make
 
@@ -162,7 +176,7 @@ def _make(
     names += [f"{context.stack.name}-agent"] if context.stack.agent and choice.agent else []
     show = _Progress(max(map(len, names), default=0))
     try:
-        report = make(context, allow, show, choice, restart=restart)
+        report = make(context, allow, show, choice, restart=restart, new_ports=new_ports)
         if _agreed(options, report):
             report = make(options.context(), allow | {COSTS}, show, choice, restart=restart)
     except KeyboardInterrupt:

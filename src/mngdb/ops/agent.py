@@ -20,6 +20,7 @@ from mngdb.ops.context import Context
 from mngdb.run import last_line, spawn
 from mngdb.spec.agent import AGENT, Agent
 from mngdb.spec.file import Binaries
+from mngdb.spec.ports import serves
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.targets.process import machine, processes
 from mngdb.targets.process.logs import Started, appending, tail
@@ -173,12 +174,11 @@ class AgentUnit:
                     f"{holder}"
                 )
         if taken:
-            others = ", ".join(f"{name}: …" for name in taken)
-            raise MngdbError(
-                f"{self.name}: {'; '.join(taken.values())}",
-                f"free {'it' if len(taken) == 1 else 'them'}, or write agent: {{ports: "
-                f"{{{others}}}}} or agent: false",
-            )
+            free = f"free {'it' if len(taken) == 1 else 'them'}"
+            hint = f"{free}, or write agent: {{ports: auto}} or agent: false"
+            if all(serves(name) in self._stack.chosen for name in taken):
+                hint = f"{free}, or 'mngdb up --new-ports' takes others"
+            raise MngdbError(f"{self.name}: {'; '.join(taken.values())}", hint)
 
     def start(self) -> None:
         """Start it, after the one that runs has ended. It need not answer yet: see `wait`."""

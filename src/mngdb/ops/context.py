@@ -20,7 +20,7 @@ from mngdb.errors import MngdbError, SecretError, UsageError, of_system
 from mngdb.identity.home import require_trusted
 from mngdb.identity.locate import Located, locate
 from mngdb.model import Access, DesiredInstance
-from mngdb.ops import registry
+from mngdb.ops import ports, registry
 from mngdb.ops.rotate import valid
 from mngdb.ops.rotate.note import Entry, entries
 from mngdb.secret import Secret, generate
@@ -28,6 +28,7 @@ from mngdb.spec.agent import MONITOR
 from mngdb.spec.engine_info import ENGINE_INFO, bare_login
 from mngdb.spec.file import BACKUP_SECRETS
 from mngdb.spec.jwt import CURRENT, PREVIOUS
+from mngdb.spec.ports import OpenPort
 from mngdb.spec.problems import did_you_mean
 from mngdb.spec.stack import Instance, Member, Stack
 from mngdb.spec.target_info import TARGET_INFO
@@ -68,11 +69,26 @@ class Context(Struct, frozen=True, dict=True):
         was. Raises UsageError for files of somebody else's."""
         require_trusted(stack.files, environ)
         located = locate(stack.name, stack.files, environ, fresh=fresh)
-        return cls(replace(stack, state=located.state), environ, located, warn=warn)
+        stack = ports.opened(replace(stack, state=located.state), environ)
+        return cls(stack, environ, located, warn=warn)
 
     def claim(self) -> None:
         """Make the stack's own folder, where it is missing. Raises UsageError, OSError."""
         self.located.claim()
+
+    def with_ports(self, *, anew: bool = False) -> Context:
+        """The same with every port chosen for good that the file leaves to mngdb; with `anew`,
+        those that other processes have are replaced. The stack's folder has to exist."""
+        stack = ports.settled(self.stack, self.environ, self._has if anew else None)
+        return self if stack is self.stack else replace(self, stack=stack)
+
+    def _has(self, port: OpenPort) -> bool:
+        """Whether what a port is for runs."""
+        if not port.instance:
+            return False  # the agent is a process of this machine, which keeps its ports
+        instance = self.stack.instances[port.instance]
+        servers = self.target(instance).servers
+        return servers is not None and servers.process(instance.unit) is not None
 
     def require_created(self) -> None:
         """Raise UsageError where nothing was ever made of this stack here."""

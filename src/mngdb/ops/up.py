@@ -156,9 +156,11 @@ def up(
     choice: Choice | None = None,
     *,
     restart: bool = False,
+    new_ports: bool = False,
 ) -> Report:
     """Make it so, every instance side by side, or those of a `choice`; with `restart` each of them
-    is started anew. `on_event` gets Progress and Done as they come.
+    is started anew; with `new_ports`, remembered ports that others have are replaced. `on_event`
+    gets Progress and Done as they come.
 
     Raises MngdbError before anything is touched when a program or a secret is not usable, and
     reports ports that are not; afterwards what fails is in the report.
@@ -182,6 +184,9 @@ def up(
     context.claim()
     with lock(state / "lock", "restart" if restart else "up"):
         context.located.reclaim()
+        settled = context.with_ports(anew=new_ports)
+        if settled is not context:
+            context, asked = settled, settled.all_asked(allow=allow, only=needed)
         if context.vault.writable:
             # a rotation went on until we had the lock, say, or while data was restored
             context.vault.forget()

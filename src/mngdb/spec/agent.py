@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mngdb.spec.base import Bind, EngineName, Model, Port
+from mngdb.spec.base import AUTO, Bind, EngineName, Model, PortOrAuto
 from mngdb.spec.engine_info import ENGINE_INFO, MONGODB, POSTGRES, REDIS
 from mngdb.spec.units import Seconds, format_duration
 
@@ -28,21 +28,27 @@ def _host(value: str) -> str:
 
 class AgentPorts(Model):
     """TCP ports of the agent, for the engines by default those of the common exporters. `/metrics`
-    is the first instance of an engine, `/metrics/NAME` the one of that name."""
+    is the first instance of an engine, `/metrics/NAME` the one of that name. `auto`, also for all
+    of them (`ports: auto`): the default port, or the next that is free (see `port`)."""
 
-    postgres: Port = POSTGRES.metrics.port
+    postgres: PortOrAuto = POSTGRES.metrics.port
     """PostgreSQL's metrics."""
-    redis: Port = REDIS.metrics.port
+    redis: PortOrAuto = REDIS.metrics.port
     """Redis' metrics."""
-    mongodb: Port = MONGODB.metrics.port
+    mongodb: PortOrAuto = MONGODB.metrics.port
     """MongoDB's metrics."""
-    mngdb: Port = 9321
+    mngdb: PortOrAuto = 9321
     """mngdb's own metrics: units, restarts, secrets, certificates, this machine."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return dict.fromkeys(cls.model_fields, value) if value == "auto" else value
 
     @model_validator(mode="after")
     def _differ(self) -> AgentPorts:
         ports = [self.postgres, self.redis, self.mongodb, self.mngdb]
-        twice = next((port for port in ports if ports.count(port) > 1), None)
+        twice = next((port for port in ports if port != AUTO and ports.count(port) > 1), None)
         if twice is not None:
             raise ValueError(f"port {twice} is used twice")
         return self

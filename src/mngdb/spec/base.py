@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from mngdb.spec.engine_info import EngineName as EngineName
@@ -15,7 +23,25 @@ from mngdb.spec.strict import Model as Model
 from mngdb.spec.target import Target
 from mngdb.spec.units import Memory
 
+#: What `port: auto` is until the stack is opened (mngdb.spec.ports): no port.
+AUTO = 0
+
+
+def _auto(value: Any, number: ValidatorFunctionWrapHandler) -> int:
+    if isinstance(value, str) and value != "auto":
+        raise ValueError("has to be a port number or 'auto'")
+    return AUTO if value == "auto" else cast(int, number(value))
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
+#: A port that mngdb may choose.
+PortOrAuto = Annotated[
+    Port,
+    WrapValidator(_auto),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"enum": ["auto"]}]}
+    ),
+]
 #: Whether commits wait until the store has them: not at all, up to a few seconds, or for ever.
 RecoveryPoint = Literal["stream", "sync", "strict"]
 #: Whether logical snapshots of an instance are taken besides the others, or alone.
@@ -140,8 +166,9 @@ class BaseInstance(Model):
     owners. Missing rights are granted, none is revoked. Default: the stack's `adopt`."""
     version: Version | None = None
     """Required version, major (17) or exact (17.6); the installed version is compared with it."""
-    port: Port
-    """TCP port to listen on."""
+    port: PortOrAuto
+    """TCP port to listen on. `auto`: the first `mngdb up` takes the engine's default port, or the
+    next that is free, and remembers it until `mngdb destroy`."""
     bind: list[Bind] = Field(default=["127.0.0.1"], min_length=1, max_length=8)
     """Addresses to listen on. Addresses other than loopback require `tls: true`, or for private
     ones a reason in `without_tls`."""

@@ -27,12 +27,13 @@ def _project(value: str) -> str:
 
 
 def _published(value: str) -> str:
+    value = "127.0.0.1:auto" if value == "auto" else value
     host, _, port = value.rpartition(":")
     try:
         loopback = ip_address(host.strip("[]")).is_loopback
     except ValueError:
         raise ValueError(f"{value[:60]!r} is not ADDRESS:PORT; write 127.0.0.1:5432") from None
-    if not (port.isdigit() and 0 < int(port) < 65536):
+    if port != "auto" and not (port.isdigit() and 0 < int(port) < 65536):
         raise ValueError(f"{value[:60]!r} is not ADDRESS:PORT; write 127.0.0.1:5432")
     if not loopback:
         raise ValueError(f"{value[:60]!r} exposes the server to a network; publish on 127.0.0.1")
@@ -75,5 +76,6 @@ class Compose(Model):
     images: Images = Field(default_factory=Images)
     """Images other than the official ones."""
     publish: dict[str, Annotated[str, AfterValidator(_published)]] = Field(default_factory=dict)
-    """For each instance, ADDRESS:PORT to publish on the Docker host, loopback only. Default:
-    nothing is published; mngdb itself needs no port."""
+    """For each instance, ADDRESS:PORT to publish on the Docker host, loopback only. `auto`: the
+    engine's default port of 127.0.0.1, or the next that is free (see `port`). Default: nothing is
+    published; mngdb itself needs no port."""

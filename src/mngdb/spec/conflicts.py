@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from mngdb.spec.agent import AGENT, MONITOR, Agent
 from mngdb.spec.atlas import Atlas
-from mngdb.spec.base import BaseGrant, BaseInstance
+from mngdb.spec.base import AUTO, BaseGrant, BaseInstance
 from mngdb.spec.compose import Compose
 from mngdb.spec.engine_info import ENGINE_INFO, unit_suffix
 from mngdb.spec.file import StackFile
@@ -115,6 +115,9 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
             yield (*trail, "target"), text, hint
             continue
         if target.hosted:
+            if spec.port == AUTO:
+                text = f"the port of {name} is its provider's: 'auto' does not apply"
+                yield (*trail, "port"), text, "remove it"
             yield from _together(parsed, name, trail, target, projects)
             continue
         if spec.target and spec.target.settings.model_fields_set:
@@ -123,7 +126,7 @@ def _instances(parsed: StackFile, specs: Specs) -> Iterator[Problem]:
         if (spec.target or parsed.target).contained:
             yield from _compose(trail, spec)
             continue
-        if ports.setdefault(spec.port, name) != name:
+        if spec.port != AUTO and ports.setdefault(spec.port, name) != name:
             text = f"{name} and {ports[spec.port]} both use port {spec.port}"
             yield (*trail, "port"), text, f"give {name} another port"
         yield from _in_clear(parsed, name, spec)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from mngdb.spec.base import BaseInstance, Model, OneLine, Port, SettingValue, located
+from mngdb.spec.base import BaseInstance, Model, OneLine, PortOrAuto, SettingValue, located
 from mngdb.spec.engine_info import MONGODB
 from mngdb.spec.names import MongoCollectionName, MongoDatabaseName, MongoFieldName
 from mngdb.spec.several import DatabasesGrant
@@ -122,7 +122,7 @@ class MongodbInstance(BaseInstance):
 
     engine: Literal["mongodb"] = "mongodb"
     """The engine: required under `instances`, implied elsewhere."""
-    port: Port = MONGODB.port
+    port: PortOrAuto = MONGODB.port
     max_connections: int = Field(default=4000, ge=10, le=100_000)
     """Maximum number of connections, including those that never log in: mongod does not close
     them."""

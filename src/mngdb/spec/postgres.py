@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mngdb.spec.base import BaseInstance, Logical, Port, RecoveryPoint, Version, located
+from mngdb.spec.base import BaseInstance, Logical, PortOrAuto, RecoveryPoint, Version, located
 from mngdb.spec.engine_info import POSTGRES
 from mngdb.spec.names import PostgresName
 from mngdb.spec.several import DatabasesGrant
@@ -51,7 +51,7 @@ class PostgresInstance(BaseInstance):
     engine: Literal["postgres"] = "postgres"
     """The engine: required under `instances`, implied elsewhere."""
     version: Version | None = "17"
-    port: Port = POSTGRES.port
+    port: PortOrAuto = POSTGRES.port
     max_connections: int = Field(default=200, ge=10, le=10_000)
     """Maximum number of connections, including administrators."""
     slow: Milliseconds = timedelta(milliseconds=500)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mngdb.spec.base import BaseGrant, BaseInstance, Model, Port, Version, located
+from mngdb.spec.base import BaseGrant, BaseInstance, Model, PortOrAuto, Version, located
 from mngdb.spec.engine_info import REDIS
 from mngdb.spec.names import RedisGlob, RedisPattern
 from mngdb.spec.presets import Preset, check_name, prefix_of, presets
@@ -107,7 +107,7 @@ class RedisInstance(BaseInstance):
     version: Version | None = "8"
     """Required version, major (8) or more exact (8.2); the installed version is compared with it.
     Default: 8, for Valkey 9."""
-    port: Port = REDIS.port
+    port: PortOrAuto = REDIS.port
     eviction: Eviction = "allkeys-lru"
     """Eviction policy when memory is full; queues need `noeviction`."""
     samples: int = Field(default=5, ge=1, le=64)

@@ -69,7 +69,12 @@ def schema() -> dict[str, Any]:
         "if": {"properties": {"kind": {"const": "email"}}},
         "then": {"required": ["host", "from", "to"]},
     }
-    for name, form in (("AlertRule", {"type": "boolean"}), ("Channel", {"enum": KINDS})):
+    forms: dict[str, dict[str, Any]] = {
+        "AlertRule": {"type": "boolean"},
+        "Channel": {"enum": KINDS},
+        "AgentPorts": {"enum": ["auto"]},
+    }
+    for name, form in forms.items():
         definitions[name] = {"anyOf": [form, definitions[name]]}
     definitions["Target"] |= {"minProperties": 1, "maxProperties": 1}
     definitions["Target"] = {"anyOf": [{"enum": SHORT}, definitions["Target"]]}

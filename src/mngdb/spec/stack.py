@@ -130,6 +130,8 @@ class Stack(Struct, frozen=True):
     variables: frozenset[str] = frozenset()
     """Those of the environment that the files name."""
     state: Path = Path("/nonexistent")
+    chosen: Mapping[str, int] = {}
+    """Ports that mngdb chose, by their names (mngdb.spec.ports)."""
 
     @property
     def agent(self) -> Agent | None:
@@ -203,7 +205,7 @@ def resolve(
             engine=spec.engine,
             unit=f"{source.name}-{unit_suffix(name)}",
             spec=spec,
-            target=spec.target or source.target,
+            target=_place(source, spec),
             tls=source.tls if spec.tls is None else spec.tls,
             memory=shares[name],
             grants={app: rights[name] for app, rights in grants.items() if name in rights},
@@ -228,6 +230,14 @@ def resolve(
         keys=keys,
         backup=_in_its_zone(source),
     )
+
+
+def _place(source: StackFile, spec: BaseInstance) -> Target:
+    """Where an instance lives. The options of the stack's target are said once, for all of it."""
+    own = spec.target
+    if own is None or (own.kind == source.target.kind and not own.settings.model_fields_set):
+        return source.target
+    return own
 
 
 def _in_its_zone(source: StackFile) -> Backup | None:

@@ -138,7 +138,7 @@ def render(
         unit = units[name] = fit(engine.render(one), one)
         container = engine.container(one, unit)
         source = image(one.instance)
-        parts.append(services.server(one, unit, container, engine.info.image, spec, source))
+        parts.append(services.server(one, unit, container, engine.info.image, source))
         if container.exporter is not None:
             kind = f"{one.instance.engine}_exporter"
             given = getattr(spec.images, kind, None)

@@ -61,13 +61,12 @@ def server(
     unit: Unit,
     container: Container,
     place: Image,
-    compose: Compose,
     source: str,
 ) -> Part:
     """One server: its service, its volume, its secrets. `source` is its image."""
     name, instance = unit.name, asked.instance.name
     secrets = {secret_name(instance, login): asked.secrets[login] for login in container.logins}
-    published = compose.publish.get(instance)
+    published = asked.instance.published
     volumes = [
         bind(f"./conf/{name}", CONF),
         {"type": "volume", "source": f"{name}-data", "target": place.data},

@@ -33,6 +33,7 @@ from mngdb.release import Release
 from mngdb.run import Account
 from mngdb.spec.base import EngineName
 from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.ports import listens
 from mngdb.spec.stack import Instance, Stack
 from mngdb.spec.target_models import Local
 from mngdb.targets.local import cache, copied, ownership, programs
@@ -264,7 +265,12 @@ class LocalRunner(Struct, frozen=True):
             holder = machine.port_holder(host, instance.spec.port, ours)
             if holder is not None:
                 free = machine.free_port(host, instance.spec.port)
-                hint = f"stop it, or give {instance.name} another port in the file: {free} is free"
+                hint = (
+                    f"stop it, or give {instance.name} another port in the file: {free} is free; "
+                    "'port: auto' chooses one"
+                )
+                if listens(instance) in self.stack.chosen:
+                    hint = f"stop it, or 'mngdb up --new-ports' takes another port: {free} is free"
                 if machine.port_holder(host, instance.spec.port, ours | self._pids()) is None:
                     hint = "it belongs to this stack: 'mngdb down', then 'mngdb up'"
                 if holder == machine.LINGERS:

@@ -13,7 +13,7 @@ import resource
 import shutil
 import socket
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mngdb import peer
@@ -230,6 +230,27 @@ def free_port(host: str, after: int) -> int:
             if port_holder(host, port) is None:
                 return port
     return after
+
+
+def is_free(hosts: Iterable[str], port: int, folders: Sequence[Path] = ()) -> bool:
+    """Whether nobody has a port at any of the addresses, apart from processes that work in one of
+    the `folders`. One that may not be had at all is told when its server starts."""
+    try:
+        held = [host for host in hosts if port_holder(host, port) is not None]
+    except MngdbError:
+        return True
+    if not (held and folders):
+        return not held
+    every = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    ours = {pid for pid in every if any(_works_in(pid, folder) for folder in folders)}
+    return all(port_holder(host, port, ours) is None for host in held)
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(folder)
+    except OSError:
+        return False  # it has ended, or is another account's
 
 
 def callers(port: int) -> list[str]:

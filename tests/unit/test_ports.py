@@ -1,0 +1,146 @@
+"""`port: auto`: which ports that are, what is chosen, and what another stack remembers."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from mngdb.errors import MngdbError
+from mngdb.ops.ports import opened, settled
+from mngdb.spec.ports import filled, open_ports
+from mngdb.spec.stack import Stack
+from tests.conftest import free_port
+from tests.unit.spec import refused, stack
+
+FILE = """
+redis: {port: auto}
+instances: {queue: {engine: redis, port: auto}, fixed: {engine: redis, port: 6380}}
+agent: {ports: {redis: auto}}
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"MNGDB_STATE_HOME": str(tmp_path)}
+
+
+def made(tmp_path: Path, text: str, name: str = "a") -> Stack:
+    """The stack of a file, with a state folder that other stacks find."""
+    state = tmp_path / "stacks" / f"{name}-0000000{len(name)}"
+    state.mkdir(parents=True)
+    record = dict.fromkeys(("id", "name", "project", "file", "inode", "created"), name)
+    (state / "stack.json").write_text(json.dumps(record))
+    return replace(stack(text), state=state)
+
+
+@pytest.fixture
+def busy() -> Iterator[int]:
+    """A port that a process of nobody's stack has; the one after it is free."""
+    with ExitStack() as held:
+        while True:
+            port = free_port()
+            taken = held.enter_context(closing(socket.socket()))
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port + 1)) != 0:
+                    yield port
+                    return
+
+
+def starting_at(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """Every choice begins at this port, whatever this machine runs at the usual ones."""
+    monkeypatch.setattr(
+        "mngdb.ops.ports.open_ports",
+        lambda stack: [replace(one, first=port) for one in open_ports(stack)],
+    )
+
+
+def test_everything_else_sees_numbers() -> None:
+    found = filled(stack(FILE), {"redis": 7000, "queue": 7001, "agent.redis": 7002})
+    assert [one.spec.port for one in found.instances.values()] == [7000, 7001, 6380]
+    assert found.agent is not None
+    assert (found.agent.ports.redis, found.agent.ports.mngdb) == (7002, 9321)
+
+
+def test_all_ports_of_the_agent_at_once() -> None:
+    found = stack("redis: {}\nagent: {ports: auto}").agent
+    assert found is not None
+    assert set(found.ports.model_dump().values()) == {0}
+
+
+def test_a_container_has_the_usual_port_and_is_published_on_a_free_one(
+    tmp_path: Path, environ: dict[str, str], busy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting_at(monkeypatch, busy)
+    text = "target: {compose: {publish: {redis: auto}}}\nredis: {port: auto}\nagent: false"
+    found = opened(made(tmp_path, text), environ).instances["redis"]
+    assert found.spec.port == 6379
+    assert found.published == f"127.0.0.1:{busy + 1}"
+
+
+def test_no_two_stacks_remember_the_same(
+    tmp_path: Path, environ: dict[str, str], busy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting_at(monkeypatch, busy)
+    text = "redis: {port: auto}\nagent: false"
+    one = settled(opened(made(tmp_path, text), environ), environ)
+    # it looked before the first one's choice was written
+    other = replace(one, state=made(tmp_path, text, "bb").state)
+    other = settled(other, environ)
+    chosen = [found.instances["redis"].spec.port for found in (one, other)]
+    assert busy not in chosen
+    assert chosen == sorted(set(chosen))
+    note = other.state / "ports.json"
+    assert note.stat().st_mode & 0o777 == 0o600
+    assert settled(other, environ) is other
+
+
+def test_a_remembered_port_stays_until_a_new_one_is_asked_for(
+    tmp_path: Path, environ: dict[str, str], busy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting_at(monkeypatch, busy)
+    written = made(tmp_path, "redis: {port: auto}\nagent: false")
+    (written.state / "ports.json").write_text(json.dumps({"redis": busy, "gone": 1}))
+    found = opened(written, environ)
+    assert found.chosen == {"redis": busy}
+    assert settled(found, environ).chosen == {"redis": busy}
+    assert settled(found, environ, lambda _: True).chosen == {"redis": busy}
+    assert settled(found, environ, lambda _: False).chosen == {"redis": busy + 1}
+    fixed = replace(stack("redis: {port: 7000}\nagent: false"), state=written.state)
+    assert settled(fixed, environ) is fixed
+    assert not (written.state / "ports.json").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"redis": 0}', '{"redis": "x"}'])
+def test_a_damaged_note_is_told_to_its_own_stack_alone(
+    tmp_path: Path, environ: dict[str, str], text: str
+) -> None:
+    one, other = made(tmp_path, FILE), made(tmp_path, FILE, "bb")
+    (one.state / "ports.json").write_text(text)
+    with pytest.raises(MngdbError, match=r"ports\.json is damaged"):
+        opened(one, environ)
+    assert opened(other, environ).chosen.keys() == {"redis", "queue", "agent.redis"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("redis: {port: aut}", "redis.port: has to be a port number or 'auto', not 'aut'"),
+        ("redis: {port: 0}", "redis.port: has to be greater than or equal to 1"),
+        (
+            "redis: {port: auto, target: {external: {url: 'redis://a@h'}}}",
+            "the port of an external server is in its url",
+        ),
+        ("mongodb: {target: atlas, port: auto}", "the port of mongodb is its provider's"),
+        ("target: {compose: {publish: {redis: '0.0.0.0:auto'}}}\nredis:", "exposes the server"),
+    ],
+)
+def test_where_it_has_no_meaning_it_is_refused(text: str, said: str) -> None:
+    assert said in refused(text)
