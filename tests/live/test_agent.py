@@ -452,6 +452,20 @@ def test_destroy_ends_it_too(stack: Cli) -> None:
     assert not (stack.state).exists()
 
 
+def test_what_up_has_started_is_not_told_as_down(cli: Cli) -> None:
+    cli.write("redis: {port: PORT2, memory: 16mb}\nalerts: {every: 1h}\n" + AGENT)
+    cli.ok("up")
+
+    def down() -> list[str]:
+        return [one["name"] for one in json.loads(cli.run("--json", "alerts").stdout)["alerts"]]
+
+    cli.ok("down", "redis")
+    os.kill(pid_of(cli, "mng-agent"), signal.SIGCONT)
+    until(lambda: "RedisDown" in down())
+    cli.ok("up")
+    until(lambda: "RedisDown" not in down())
+
+
 def test_servers_with_tls_are_read_and_their_certificates_counted(cli: Cli) -> None:
     """With Debian's Redis, which is version 7."""
     binaries = f"binaries: {{redis: {redis_folder()}}}\nredis: {{port: PORT2, version: 7}}\n"

@@ -108,15 +108,15 @@ def test_a_client_that_is_slow_byte_by_byte_is_let_go_and_holds_up_nobody(port: 
 #: The signal goes to a thread, and the main thread begins to wait late or sleeps already.
 _ENDED = """
 import os, signal, threading, time
-from mngdb.agent.main import asked_to_end
-asked = asked_to_end()
+from mngdb.agent.main import signals
+came = signals()
 def end():
     time.sleep({before})
     signal.pthread_kill(threading.get_ident(), signal.{name})
     time.sleep(60)
 threading.Thread(target=end, daemon=True).start()
 time.sleep({late})
-os.read(asked, 1)
+os.read(came, 1)
 os._exit(7)
 """
 

@@ -34,7 +34,7 @@ from mngdb.agent.watch import LOGS_EVERY, Watch
 from mngdb.agent.web import LIMIT, Page, Web
 from mngdb.errors import LockedError, MngdbError, UsageError
 from mngdb.lock import lock
-from mngdb.ops.agent import AgentUnit
+from mngdb.ops.agent import LOOK_AGAIN, AgentUnit
 from mngdb.ops.alerts import Alerts
 from mngdb.ops.backup import growth, reach
 from mngdb.ops.context import Context
@@ -123,8 +123,8 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
 
 
 def run(context: Context) -> None:
-    """Run until SIGTERM, SIGINT or SIGHUP. Raises UsageError when the file wants no agent,
-    MngdbError when one runs already or a port is taken."""
+    """Run until SIGTERM, SIGINT or SIGHUP; SIGCONT has it judge the alerts at once. Raises
+    UsageError when the file wants no agent, MngdbError when one runs already or a port is taken."""
     spec = context.stack.agent
     if spec is None:
         raise UsageError(
@@ -149,16 +149,17 @@ def run(context: Context) -> None:
         ) from None
 
 
-def asked_to_end() -> int:
-    """A file handle that can be read as soon as SIGTERM, SIGINT or SIGHUP came. A lock is no way to
-    wait for that: a signal that another thread gets does not wake the main thread from it."""
+def signals() -> int:
+    """A file handle that has the number of each signal that came, one byte each: of those that end
+    the agent, and of the one that has it look again. A lock is no way to wait for that: a signal
+    that another thread gets does not wake the main thread from it."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
     ending = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
         ending.remove(signal.SIGHUP)
-    for number in ending:
+    for number in (*ending, LOOK_AGAIN):
         signal.signal(number, lambda *_: None)
     return reading
 
@@ -198,7 +199,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         Guard(context, lambda: running.hasten(ALERTS)),
     )
     running = Jobs(jobs(agent, spec))
-    asked = asked_to_end()
+    came = signals()
     webs = [
         _listen(spec, unit.name, port, _pages(targets, port, spec))
         for port in _ports(spec, targets)
@@ -227,7 +228,8 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000)  # it is here to stay, and its memory is counted
-    os.read(asked, 1)
+    while os.read(came, 1)[0] == LOOK_AGAIN:
+        running.hasten(ALERTS)
     log(f"{unit.name} exits; the servers keep running")
     running.stop()
     agent.guard.stop()  # first: what waits is set free

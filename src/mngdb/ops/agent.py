@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -33,6 +34,8 @@ OUTDATED = "mngdb was upgraded since it started"
 _START, _STOP = 60.0, 15.0
 #: One that runs for less than this may still be importing.
 _YOUNG = 10.0
+#: Has the agent judge the alerts at once. An agent of an older mngdb is not ended by it.
+LOOK_AGAIN = signal.SIGCONT
 
 
 class AgentUnit:
@@ -215,6 +218,13 @@ class AgentUnit:
             if time.monotonic() > deadline:
                 raise StepError(f"{self.name} does not answer", f"its log: {self.log}")
             time.sleep(0.01)
+
+    def look_again(self) -> None:
+        """Have it judge the alerts now: what it saw while `up` was at work is over."""
+        process = self.process()
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, LOOK_AGAIN)
 
     def stop(self) -> bool:
         """Stop it. False if it did not run. Raises StepError when it takes too long."""

@@ -265,6 +265,8 @@ def up(
             error = _waited(agent)
         if error is not None:
             report.errors[AGENT] = error
+        elif report.done:
+            agent.look_again()
         report.units += status.agent(context) if choice.agent else []
         if not report.errors:
             _last(context, report, on_event, choice)

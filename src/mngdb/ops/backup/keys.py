@@ -163,12 +163,12 @@ def _unsigned(context: Context, what: str) -> UsageError:
 
 
 def _signer_lost(context: Context, what: str) -> Problem:
-    gone = "is missing" if context.vault.get(MAC) is None else "is another one"
+    gone = "is missing" if context.vault.get(MAC) is None else "was replaced"
     text = f"the secret that signs backups {gone} ({context.vault.where(MAC)}): {what} is signed "
     return Problem(
         MAC,
-        f"{text}with the one of before",
-        f"put it back: mngdb secret set {MAC}, {_KIT}. {_ANEW} goes on with another one, and "
+        f"{text}with the one before",
+        f"put it back: mngdb secret set {MAC}, {_KIT}. {_ANEW} continues with a new one, and "
         "the older snapshots are restored with --unsigned alone",
     )
 
