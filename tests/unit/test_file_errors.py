@@ -74,7 +74,10 @@ def test_an_unknown_key_near_nothing_lists_what_there_is() -> None:
     ("text", "said"),
     [
         ("postgres: 5", "1:11: postgres: has to be a mapping of keys"),
-        ("postgres: {port: many}", "1:18: postgres.port: has to be a port number or 'auto', not 'many'"),
+        (
+            "postgres: {port: many}",
+            "1:18: postgres.port: has to be a port number or 'auto', not 'many'",
+        ),
         ("postgres: {port: 0}", "1:18: postgres.port: has to be greater than or equal to 1, not 0"),
         ("postgres: {port: 65536}", "1:18: postgres.port: has to be less than or equal to 65535"),
         ("postgres: {tls: 1}", "1:17: postgres.tls: has to be true or false, not 1"),
