@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,6 +21,11 @@ from tests.unit.spec import stack
 AT = "2026-11-30 05:30:44.554 KST [7]"
 
 
+def always(_app: str, _age: float) -> bool:
+    """Whether a refusal is still of concern."""
+    return True
+
+
 def asked(name: str, **grants: object) -> DesiredInstance:
     instance = SimpleNamespace(name=name, granted=lambda _: grants)
     return cast("DesiredInstance", SimpleNamespace(instance=instance))
@@ -34,7 +39,7 @@ def of_postgres(*lines: str) -> dict[str, Denied]:
     }
     session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul",)])
     written = [f"{AT} {line}" for line in lines]
-    found = postgres.look(session, asked("postgres", **grants), lambda: written)
+    found = postgres.look(session, asked("postgres", **grants), lambda: written, always)
     return {one.what: one for one in found}
 
 
@@ -117,7 +122,7 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
         '{"c":"ACCESS", cut off',
     ]
     grants = asked("mongodb", shop=MongodbGrant(database="shop"))
-    found = mongodb.look(cast("Any", None), grants, lambda: lines)
+    found = mongodb.look(cast("Any", None), grants, lambda: lines, always)
     assert [(one.login, one.what, one.times, one.mild) for one in found] == [
         ("shop", "find on 'other.c'", 2, False),
         ("shop", "a login", 1, True),
@@ -142,7 +147,9 @@ def test_what_a_shell_asks_of_everybody_is_no_refusal_of_the_app() -> None:
 
     def told(program: str, collection: str) -> int:
         grants = asked("mongodb", shop=MongodbGrant(database="shop"))
-        return len(mongodb.look(cast("Any", None), grants, lambda: lines(program, collection)))
+        return len(
+            mongodb.look(cast("Any", None), grants, lambda: lines(program, collection), always)
+        )
 
     assert told("mongosh 2.5.8", "atlascli") == 0
     assert told("mongosh 2.5.8", "system.users") == 1
@@ -158,7 +165,7 @@ def of_redis(apps: str, *refused: tuple[str, str, str]) -> str:
     ]
     instance = stack(f"redis: {{}}\napps: {apps}").instances["redis"]
     session: Any = SimpleNamespace(ask_all=lambda _: [entries])
-    found = redis.look(session, cast("DesiredInstance", SimpleNamespace(instance=instance)))
+    found = redis.look(session, cast("DesiredInstance", SimpleNamespace(instance=instance)), always)
     return "; ".join(dict.fromkeys(one.remedy for one in found))
 
 
@@ -195,7 +202,7 @@ def test_no_database_of_others_is_advised() -> None:
     grants = asked("mongodb", a=MongodbGrant(database="a"), b=MongodbGrant(database="b"))
     for name, said in (("b", "'b' is the database of b"), ("x*", "no line of the file permits")):
         lines = [mongo(5286306, "c", user="a"), mongo(20436, "c", error={"errmsg": error % name})]
-        (one,) = mongodb.look(cast("Any", None), grants, lines.copy)
+        (one,) = mongodb.look(cast("Any", None), grants, lines.copy, always)
         assert one.remedy.startswith(said)
     for name in ("template1", "t*"):
         said = f'shop@{name} [unknown] FATAL:  permission denied for database "{name}"'
@@ -227,7 +234,7 @@ def test_the_name_of_mngdb_hides_no_login_that_mngdb_has_not() -> None:
         mongo(20436, "conn2", error=error),
     ]
     grants = asked("mongodb", shop=MongodbGrant(database="shop"))
-    found = mongodb.look(cast("Any", None), grants, lambda: lines)
+    found = mongodb.look(cast("Any", None), grants, lambda: lines, always)
     assert {one.login for one in found} == {"ghost", "other"}
 
 
@@ -252,16 +259,34 @@ def test_ids_are_not_told() -> None:
     ] == ["sess:*", "bull:mail:1", "user:*", "cache:*", "__keyevent@0__:*", "*"]
 
 
-def test_the_monitor_before_its_login_was_there_is_no_news(tmp_path: Path) -> None:
-    step = {"instance": "pg", "result": "done", "object": "role monitor"}
-    line = json.dumps(step | {"time": datetime.now(UTC).isoformat()})
-    (tmp_path / "audit.log").write_text(line + "\n")
+def concern(state: Path, *ages: float, app: str = "monitor") -> object:
+    """Whether what an app was refused so many seconds ago is still of concern."""
     context: Any = SimpleNamespace(
-        stack=SimpleNamespace(state=tmp_path),
-        target=lambda _: SimpleNamespace(servers=None),
+        stack=SimpleNamespace(state=state), target=lambda _: SimpleNamespace(servers=None)
     )
+    engine: Any = SimpleNamespace(denied=lambda *given: [given[3](app, age) for age in ages])
     instance: Any = SimpleNamespace(name="pg", grants={}, unit="pg")
-    refused = [Denied("monitor", "a login", "", 1, age) for age in (0.0, 60.0)]
-    engine: Any = SimpleNamespace(denied=lambda *_: refused)
-    wanted: Any = SimpleNamespace(instance=instance)
-    assert [one.over for one in ops.look(context, engine, None, wanted)] == [False, True]
+    return ops.look(context, engine, None, cast("Any", SimpleNamespace(instance=instance)))
+
+
+def changed(state: Path, what: str, ago: float) -> None:
+    """Something was changed so many seconds ago."""
+    at = datetime.now(UTC) - timedelta(seconds=ago)
+    step = {"instance": "pg", "result": "done", "object": what, "time": at.isoformat()}
+    (state / "audit.log").write_text(json.dumps(step) + "\n")
+
+
+def test_what_an_app_was_refused_before_its_last_change_is_no_news(tmp_path: Path) -> None:
+    assert concern(tmp_path, 0.0, 60.0, 7200.0) == [True, True, False]
+    changed(tmp_path, "role monitor", 30)
+    assert concern(tmp_path, 0.0, 60.0) == [True, False]
+
+
+def test_an_app_that_left_the_file_was_changed_too(tmp_path: Path) -> None:
+    changed(tmp_path, "gone", 30)
+    assert concern(tmp_path, 0.0, 60.0, app="gone") == [True, False]
+
+
+def test_a_change_of_a_clock_that_was_ahead_hides_nothing(tmp_path: Path) -> None:
+    changed(tmp_path, "role monitor", -3600)
+    assert concern(tmp_path, 0.0, 60.0) == [True, True]

@@ -57,6 +57,8 @@ C_co = TypeVar("C_co", covariant=True)
 
 #: Gives the last lines of a server's log.
 Lines: TypeAlias = Callable[[], Sequence[str]]
+#: Whether what an app's login was refused so many seconds ago is still of concern.
+Recent: TypeAlias = Callable[[str, float], bool]
 #: A question to one server, on a session of its engine's.
 Verb: TypeAlias = Callable[[S, DesiredInstance], T]
 
@@ -291,7 +293,7 @@ class Diagnose(Protocol[S_contra]):
     @property
     def denied(
         self,
-    ) -> Callable[[S_contra, DesiredInstance, Lines | None], tuple[Denied, ...]] | None:
+    ) -> Callable[[S_contra, DesiredInstance, Lines | None, Recent], tuple[Denied, ...]] | None:
         """What the server refused its clients lately, the latest first, without what it refused
         ourselves. Raises UnobservableError where it does not tell."""
         ...

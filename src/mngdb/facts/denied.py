@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from mngdb.secret import app_of
 from mngdb.spec.agent import MONITOR
+from mngdb.spec.base import BaseGrant
 from mngdb.spec.several import REST, DatabasesGrant
 from mngdb.words import many, plain, span
 
@@ -18,6 +19,10 @@ from mngdb.words import many, plain, span
 RECENT = 3600.0
 #: What helps an app whose login does not succeed while the vault's password is right.
 OLD_CLIENT = "its client has another password than the vault: give it what 'mngdb env {app}' prints"
+#: What helps where the file was changed and nothing else, or the server was.
+PERMITTED = "the file permits it by now: 'mngdb up' applies that"
+#: How it is told that no line of the file helps.
+NO_LINE = "no line of the file permits"
 #: Refusals that a sentence has room for.
 _SHOWN = 5
 #: What looks like an id: many letters with a digit among them, hexadecimal digits, a number.
@@ -47,6 +52,11 @@ class Denied(Struct, frozen=True):
     def app(self) -> str:
         """The app whose login it is, where it is one's."""
         return app_of(self.login)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether nothing permits it."""
+        return self.remedy.startswith(NO_LINE)
 
     def as_json(self) -> dict[str, Any]:
         """As `doctor --json` shows it."""
@@ -81,32 +91,50 @@ def stranger(login: str, admin: str) -> str:
     return "the file has no such app"
 
 
-def one_more(place: str, app: str, name: str, grants: Mapping[str, DatabasesGrant]) -> str:
-    """The line that gives an app another database, or why none does."""
-    owner = next((o for o, grant in grants.items() if o != app and grant.covers(name)), None)
-    if owner is not None:
-        return f"{quoted(name)} is the database of {owner}: it is for that app alone"
-    grant = grants[app]
-    names = list(dict.fromkeys([*(grant.databases or [grant.database]), name]))
+def more_databases(
+    place: str, app: str, names: Iterable[str], grants: Mapping[str, DatabasesGrant]
+) -> dict[str, str]:
+    """What gives an app each of these databases: one line for all that it can have; or why none
+    does."""
+    grant, found = grants[app], dict[str, str]()
+    taken = list(grant.databases or [grant.database])
+    for name in dict.fromkeys(names):
+        owner = next((o for o, one in grants.items() if o != app and one.covers(name)), None)
+        if owner is not None:
+            found[name] = f"{quoted(name)} is the database of {owner}: it is for that app alone"
+        elif name.endswith(REST) or not takes(grant, databases=[*taken, name]):
+            # a client's name is no beginning of names
+            found[name] = f"{NO_LINE} the database {quoted(name)}"
+        else:
+            taken.append(name)
+    line = f"{place}.databases: {json.dumps(taken, ensure_ascii=False)}"
+    return {one: found.get(one, line) for one in names}
+
+
+def takes(grant: BaseGrant, **values: object) -> bool:
+    """Whether the file takes these in an app's right."""
+    given = grant.model_dump(by_alias=True, exclude_unset=True)
     try:
-        type(grant).model_validate({"database": grant.database, "databases": names})
+        type(grant).model_validate(given | values)
     except ValueError:
-        names = []
-    if not names or name.endswith(REST):  # a client's name is no beginning of names
-        return f"no line of the file permits the database {quoted(name)}"
-    return f"{place}.databases: {json.dumps(names)}"
+        return False
+    return True
 
 
-def told(denied: Sequence[Denied]) -> str:
-    """Refusals in one sentence."""
+def told(denied: Iterable[Denied]) -> str:
+    """Refusals in one sentence, those that a line permits first."""
+    every = sorted(denied, key=lambda one: one.hopeless)
     parts = [
         f"{one.what} ({many(one.times, 'time')}, last {span(one.age)} ago)"
-        for one in denied[:_SHOWN]
+        for one in every[:_SHOWN]
     ]
-    more = len(denied) - _SHOWN
+    more = len(every) - _SHOWN
     return "; ".join([*parts, *([f"and {more} more"] if more > 0 else [])])
 
 
 def remedies(denied: Iterable[Denied]) -> str:
-    """What would permit them, each once."""
-    return "; ".join(dict.fromkeys(one.remedy for one in denied))
+    """What would permit them, each once; what nothing permits is last, in one clause."""
+    every = sorted(dict.fromkeys((one.hopeless, one.remedy) for one in denied), key=lambda o: o[0])
+    parts = [text for hopeless, text in every if not hopeless]
+    none = [text.removeprefix(NO_LINE).strip() for hopeless, text in every if hopeless]
+    return "; ".join([*parts, *([f"{NO_LINE} {', '.join(none)}"] if none else [])])

@@ -7,14 +7,11 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
-from msgspec.structs import replace
-
 from mngdb.engines.protocol import Diagnose, S
 from mngdb.errors import UnobservableError
 from mngdb.facts.denied import RECENT, Denied
 from mngdb.model import DesiredInstance
 from mngdb.ops.context import Context
-from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance
 from mngdb.targets.process import logs
 
@@ -32,10 +29,11 @@ def look(
     servers = context.target(instance).servers
     lines = (lambda: servers.log_lines(instance.unit, _LINES)) if servers else None
     changed = _changed(context, instance)
-    found = engine.denied(session, asked, lines)
-    return tuple(
-        replace(one, over=one.age > min(RECENT, changed.get(one.app, RECENT))) for one in found
-    )
+
+    def recent(app: str, age: float) -> bool:
+        return age <= min(RECENT, changed.get(app, RECENT))
+
+    return engine.denied(session, asked, lines, recent)
 
 
 def unseen(instance: Instance, error: UnobservableError) -> str:
@@ -44,17 +42,20 @@ def unseen(instance: Instance, error: UnobservableError) -> str:
 
 
 def _changed(context: Context, instance: Instance) -> Mapping[str, float]:
-    """Apps, and the monitor, whom the agent may be before its login is there, to the seconds since
-    their login or its rights were last changed here."""
-    found, logins = {}, {*instance.grants, MONITOR}
+    """Apps, also those that left the file, and the monitor, whom the agent may be before its login
+    is there, to the seconds since their login or its rights were last changed here. A moment that
+    is still to come is none: the clock was ahead then."""
+    found, now = {}, time.time()
     for line in logs.tail(context.stack.state / "audit.log", _AUDIT).splitlines():
         try:
             step = json.loads(line)
             at = datetime.fromisoformat(step["time"]).timestamp()
             if step["instance"] != instance.name or step["result"] != "done":
                 continue
+            # `role shop`, and `shop` alone where an engine has no word for its logins
             words = step["object"].split()
         except (ValueError, LookupError, TypeError, AttributeError):
             continue  # the first one is cut off
-        found.update(dict.fromkeys(logins & set(words), max(0.0, time.time() - at)))
+        if at <= now:
+            found.update(dict.fromkeys(words[1:] or words, now - at))
     return found

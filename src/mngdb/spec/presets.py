@@ -35,12 +35,14 @@ class Rights(Struct, frozen=True, forbid_unknown_fields=True):
 
     def below(self, prefix: str) -> Rights:
         """The same with a prefix filled in."""
+        return self._filled(prefix, prefix.rstrip(":./-_"), re.sub("[^a-z0-9]", "", prefix.lower()))
 
-        words = {
-            "{prefix}": prefix,
-            "{bare}": prefix.rstrip(":./-_"),
-            "{plain}": re.sub("[^a-z0-9]", "", prefix.lower()),
-        }
+    def anywhere(self) -> Rights:
+        """The same with `*` for the prefix: what it uses whatever it is told."""
+        return self._filled("*", "*", "*")
+
+    def _filled(self, prefix: str, bare: str, plain: str) -> Rights:
+        words = {"{prefix}": prefix, "{bare}": bare, "{plain}": plain}
 
         def filled(texts: tuple[str, ...]) -> tuple[str, ...]:
             for word, value in words.items():

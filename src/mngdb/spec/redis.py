@@ -245,8 +245,7 @@ class RedisGrant(BaseGrant):
     harm other apps (`+flushdb`, `+keys`, `+client|list`) require an instance that the app has to
     itself."""
 
-    _software: tuple[str, ...] = ()
-    _prefix: str | None = None
+    _written: RedisGrant | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -283,11 +282,12 @@ class RedisGrant(BaseGrant):
             self._check(name)
         if not self.keys and not self.for_:
             raise located("needs at least one pattern of keys, or 'for'", "keys")
-        heard = self.resolved(alone=False).heard
+        found = self.resolved(alone=False)
+        channels = found.keys if found.channels is None else found.channels
         for index, pattern in enumerate(self.patterns):
-            if not any(_covers(one, pattern) for one in heard if one != pattern):
+            if not any(_covers(one, pattern) for one in channels):
                 text = f"{pattern!r} is not below any of the app's channels"
-                hint = ", ".join(one for one in heard if one not in self.patterns) or "none"
+                hint = ", ".join(channels) or "none"
                 raise located(f"{text} ({hint}); add one to 'channels'", "patterns", index)
         return self
 
@@ -315,9 +315,14 @@ class RedisGrant(BaseGrant):
                     raise located(text, "commands", index)
 
     @property
+    def written(self) -> RedisGrant:
+        """As the file has it, without what its software needs."""
+        return self._written or self
+
+    @property
     def software(self) -> tuple[str, ...]:
         """What uses it, by names of presets."""
-        return self._software or tuple(self.for_ or ())
+        return tuple(self.written.for_ or ())
 
     @property
     def whole(self) -> bool:
@@ -328,9 +333,8 @@ class RedisGrant(BaseGrant):
     @property
     def prefix(self) -> str | None:
         """What the app's keys begin with, where the file says one."""
-        if self._software or not self.keys:
-            return self._prefix
-        return prefix_of(self.keys[0])
+        keys = self.written.keys
+        return prefix_of(keys[0]) if keys else None
 
     @property
     def heard(self) -> list[str]:
@@ -357,7 +361,7 @@ class RedisGrant(BaseGrant):
                 "commands": _merged(more, self.commands),
             }
         )
-        found._software, found._prefix = tuple(self.for_), self.prefix
+        found._written = self
         return found
 
     def unfit(self, app: str, *, alone: bool) -> Iterator[tuple[str, str, str]]:

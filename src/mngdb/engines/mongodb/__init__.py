@@ -16,7 +16,7 @@ from mngdb.container import Container
 from mngdb.engines.loading import TURN
 from mngdb.engines.mongodb import access as clients
 from mngdb.engines.mongodb import drivers
-from mngdb.engines.protocol import Engine, Lines, Scraper
+from mngdb.engines.protocol import Engine, Lines, Recent, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Told, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
@@ -194,11 +194,11 @@ class MongodbEngine:
         return diagnose.diagnose(access, asked, app)
 
     def denied(
-        self, session: Session, asked: DesiredInstance, lines: Lines | None
+        self, session: Session, asked: DesiredInstance, lines: Lines | None, recent: Recent
     ) -> tuple[Denied, ...]:
         from mngdb.engines.mongodb import denied
 
-        return denied.look(session, asked, lines)
+        return denied.look(session, asked, lines, recent)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.mongodb import sessions

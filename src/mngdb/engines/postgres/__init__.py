@@ -16,7 +16,7 @@ from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import drivers, render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
-from mngdb.engines.protocol import Commits, Engine, Lines, Scraper
+from mngdb.engines.protocol import Commits, Engine, Lines, Recent, Scraper
 from mngdb.model import (
     Access,
     Change,
@@ -279,11 +279,11 @@ class PostgresEngine:
         return diagnose.diagnose(access, asked, app)
 
     def denied(
-        self, session: Session, asked: DesiredInstance, lines: Lines | None
+        self, session: Session, asked: DesiredInstance, lines: Lines | None, recent: Recent
     ) -> tuple[Denied, ...]:
         from mngdb.engines.postgres import denied
 
-        return denied.look(session, asked, lines)
+        return denied.look(session, asked, lines, recent)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.postgres import sessions

@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -17,9 +17,18 @@ from msgspec import Struct
 
 from mngdb.engines.postgres.client import NAME, Session
 from mngdb.engines.postgres.render import ADMIN
-from mngdb.engines.protocol import Lines
+from mngdb.engines.protocol import Lines, Recent
 from mngdb.errors import UnobservableError
-from mngdb.facts.denied import OLD_CLIENT, Denied, one_more, quoted, stranger
+from mngdb.facts.denied import (
+    NO_LINE,
+    OLD_CLIENT,
+    PERMITTED,
+    Denied,
+    more_databases,
+    quoted,
+    stranger,
+    takes,
+)
 from mngdb.model import DesiredInstance
 from mngdb.secret import app_of
 from mngdb.spec.agent import MONITOR
@@ -106,26 +115,33 @@ class _Refusal(Struct, frozen=True):
         return f" in {self.verb}" if self.verb else ""
 
 
-def look(session: Session, asked: DesiredInstance, lines: Lines | None) -> tuple[Denied, ...]:
+def look(
+    session: Session, asked: DesiredInstance, lines: Lines | None, recent: Recent
+) -> tuple[Denied, ...]:
     """Refusals, the latest first. Raises UnobservableError where there is no log to be had."""
     if lines is None:
         raise UnobservableError("its log is not on this machine")
     by: dict[tuple[str, str], list[_Refusal]] = defaultdict(list)
-    extensions: dict[str, list[str]] = defaultdict(list)
-    tried = {*asked.instance.granted(PostgresGrant), ADMIN, MONITOR}
-    for one in _refusals(lines(), _zone(session), tried):
+    grants, now = asked.instance.granted(PostgresGrant), time.time()
+    for one in _refusals(lines(), _zone(session), {*grants, ADMIN, MONITOR}):
         by[one.login, one.what].append(one)
-        if one.said.get("to") in _EXTENSION:
-            extensions[app_of(one.login)].append(one.said["name"])
-    now = time.time()
+
+    def fresh(one: _Refusal) -> bool:
+        return recent(app_of(one.login), now - one.at)
+
+    # one line gives an app all databases, and all extensions, that it lacks
+    lacking: dict[tuple[str, bool], list[_Refusal]] = defaultdict(list)
+    for same in by.values():
+        lacking[app_of(same[-1].login), fresh(same[-1])].append(same[-1])
     found = [
         Denied(
             login,
             what,
-            _remedy(asked, same[-1], extensions),
+            _remedy(asked, same[-1], lacking[app_of(login), fresh(same[-1])]),
             len(same),
             max(0.0, now - same[-1].at),
             mild=bool(same[-1].said.get("login") or same[-1].said.get("idle")),
+            over=not fresh(same[-1]),
         )
         for (login, what), same in by.items()
     ]
@@ -179,8 +195,8 @@ def _refusals(lines: Iterable[str], zone: ZoneInfo, tried: Collection[str]) -> l
     return list(found.values())
 
 
-def _remedy(asked: DesiredInstance, one: _Refusal, extensions: Mapping[str, list[str]]) -> str:
-    """The line of the file that would permit it."""
+def _remedy(asked: DesiredInstance, one: _Refusal, every: Sequence[_Refusal]) -> str:
+    """The line of the file that would permit it. `every`: what the app was refused besides."""
     grants = asked.instance.granted(PostgresGrant)
     app = app_of(one.login)
     grant = grants.get(app)
@@ -194,20 +210,34 @@ def _remedy(asked: DesiredInstance, one: _Refusal, extensions: Mapping[str, list
     if said.get("login") == "password":
         return OLD_CLIENT.format(app=app)
     if said.get("login") and not grant.covers(one.database):
-        return one_more(place, app, one.database, grants)
-    if said.get("to") == "create database" and grant.access == "owner":
-        return f"{place}.create_databases: true"
+        names = [o.database for o in every if o.said.get("login") and not grant.covers(o.database)]
+        return more_databases(place, app, names, grants)[one.database]
     if said.get("login"):
         return f"'mngdb plan' shows what its login lacks; 'mngdb env {app}' prints its address"
+    if said.get("to") == "create database" and grant.access == "owner":
+        return PERMITTED if grant.create_databases else f"{place}.create_databases: true"
     if said.get("to") in _EXTENSION:
-        names = json.dumps([*dict.fromkeys([*grant.extensions, *extensions[app]])])
-        return f"{place}.extensions: {names}, of those that the server has the files of"
-    nothing = f"no line of the file permits {one.what}"
+        return _extensions(place, grant, one, every)
+    nothing = f"{NO_LINE} {one.what}"
     if said.get("to") or said["name"].startswith("pg_"):
         return nothing
     if said["kind"] not in {"table", "view", "materialized view", "sequence", "schema", "relation"}:
         return nothing
     return _access(grants, place, grant, one)
+
+
+def _extensions(place: str, grant: PostgresGrant, one: _Refusal, every: Sequence[_Refusal]) -> str:
+    """Those that the file asks for already are the server's to have, or `up`'s to create."""
+    if one.said["name"] in grant.extensions:
+        return PERMITTED if one.code == "42501" else "'mngdb plan' names the package that it is in"
+    taken = list(grant.extensions)
+    for name in dict.fromkeys(o.said["name"] for o in every if o.said.get("to") in _EXTENSION):
+        if name not in taken and takes(grant, extensions=[*taken, name]):
+            taken.append(name)
+    if one.said["name"] not in taken:
+        return f"{NO_LINE} {one.what}"
+    names = json.dumps(taken, ensure_ascii=False)
+    return f"{place}.extensions: {names}, of those that the server has the files of"
 
 
 def _access(
@@ -220,7 +250,7 @@ def _access(
         app for app, other in grants.items()
         if other.database == grant.database and other.access == "owner"
     ]  # fmt: skip
-    if grant.access == "owner" or one.verb in _SELECT:
+    if grant.access == "owner" or one.verb in _SELECT | _WRITES:
         return "it belongs to another role: 'mngdb plan' shows what 'mngdb up' changes"
     if owner:
         return f"{owner[0]} owns the database and has to do it, or grant it"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mngdb.container import Container
-    from mngdb.engines.protocol import Engine, Lines, Scraper
+    from mngdb.engines.protocol import Engine, Lines, Recent, Scraper
     from mngdb.engines.redis.client import Session
     from mngdb.engines.redis.facts import Facts
     from mngdb.facts.denied import Denied
@@ -278,11 +278,11 @@ class RedisEngine:
         return diagnose.rehearse(session, asked)
 
     def denied(
-        self, session: Session, asked: DesiredInstance, lines: Lines | None
+        self, session: Session, asked: DesiredInstance, lines: Lines | None, recent: Recent
     ) -> tuple[Denied, ...]:
         from mngdb.engines.redis import denied
 
-        return denied.look(session, asked)
+        return denied.look(session, asked, recent)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.redis import sessions

@@ -1,0 +1,75 @@
+"""ACL LOG: what Redis refused, and to whom.
+
+https://redis.io/docs/latest/commands/acl-log/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from mngdb.engines.redis.client import Session
+from mngdb.engines.redis.look import pairs, told
+from mngdb.facts.denied import quoted, shape
+
+#: Entries: the server keeps 128 unless it is told otherwise (acllog-max-len).
+_MOST = "1000"
+#: Refusals in other words than the command's and an object's.
+_WITHIN = {"lua": " in a script", "multi": " in a transaction", "module": " in a module"}
+
+
+class Entry(Struct, frozen=True):
+    """An entry of ACL LOG."""
+
+    reason: str
+    """`auth`, `command`, `key` or `channel`."""
+    login: str
+    object: str
+    """The command, key or channel; of a login its name."""
+    command: str
+    within: str
+    times: int
+    age: float
+    """Seconds since the last time."""
+
+    @property
+    def what(self) -> str:
+        """What was refused."""
+        if self.reason == "auth":
+            return "a login"
+        if self.reason == "command":
+            return self.object.upper().replace("|", " ") + self.within
+        return (
+            f"{self.command.upper()} on the {self.reason} {quoted(shape(self.object))}{self.within}"
+        )
+
+
+def entries(session: Session) -> list[Entry]:
+    """All of them, the latest first. Raises UnobservableError where the login may not ask."""
+    (answer,) = session.ask_all([["ACL", "LOG", _MOST]])
+    return [_entry(one) for one in told(answer, "ACL LOG")]
+
+
+def writes(session: Session, names: Sequence[str]) -> frozenset[str]:
+    """Of these commands, those that write."""
+    if not names:
+        return frozenset()
+    answers = told(session.ask_all([["COMMAND", "INFO", *names]])[0], "COMMAND INFO")
+    return frozenset(n for n, a in zip(names, answers, strict=True) if a and "write" in a[2])
+
+
+def _entry(answer: Sequence[Any] | Mapping[str, Any]) -> Entry:
+    said = answer if isinstance(answer, Mapping) else pairs(answer)
+    found = re.search(r"(?:^| )cmd=(\S+)", said["client-info"])
+    return Entry(
+        said["reason"],
+        said["username"],
+        said["object"],
+        found[1].replace("|", " ") if found else "something",
+        _WITHIN.get(said["context"], ""),
+        int(said["count"]),
+        float(said["age-seconds"]),
+    )

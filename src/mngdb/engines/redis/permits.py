@@ -1,0 +1,230 @@
+"""The line of the file that permits an app what Redis refused it.
+
+A line is offered only if the file takes it, if it permits what was refused, and if nothing that the
+app has is lost by it. Nothing is offered that other apps have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from pydantic import ValidationError
+
+from mngdb.engines.redis.acl_log import Entry
+from mngdb.engines.redis.patterns import overlap
+from mngdb.facts.denied import NO_LINE, quoted, shape
+from mngdb.model import DesiredInstance
+from mngdb.spec.presets import presets
+from mngdb.spec.redis import RedisGrant
+from mngdb.spec.redis_commands import denies, harms_neighbours
+
+
+def permitted(grant: RedisGrant, one: Entry) -> bool:
+    """Whether a right includes what was refused."""
+    if one.reason == "key":
+        return grant.access == "readwrite" and _matches(one.object, grant.keys)
+    if one.reason == "channel":
+        return one.object in grant.heard or (
+            one.command != "psubscribe" and _matches(one.object, grant.heard)
+        )
+    about = [rule for rule in grant.commands if denies(f"-{rule[1:]}", one.object)]
+    return bool(about) and about[-1][0] == "+"
+
+
+def line(
+    asked: DesiredInstance,
+    app: str,
+    grant: RedisGrant,
+    entries: Sequence[Entry],
+    writes: frozenset[str],
+) -> str:
+    """The line that permits all of these, refused for the same reason, or why none does. `writes`:
+    commands that write."""
+    reason = entries[0].reason
+    place = f"apps.{app}.{asked.instance.name}"
+    if grant.access == "readonly" and any(_writing(one, grant, writes) for one in entries):
+        return f"{place}.access: readwrite"
+    file = _File(asked, app, grant)
+    if reason == "command":
+        return file.commands(list(dict.fromkeys(one.object for one in entries)))
+    untold = {one.object: said for one in entries if (said := _untold(grant, one.object))}
+    rest = [one for one in entries if one.object not in untold]
+    more = file.channels(rest) if reason == "channel" else file.keys(rest)
+    text = "; ".join(more)
+    any_name = _any_name(grant)
+    if text and any_name:
+        who = " or ".join(any_name)
+        text = f"if {who} asked, tell it its prefix: {_told(grant, any_name)}; otherwise: {text}"
+    return "; ".join(filter(None, [*dict.fromkeys(untold.values()), text]))
+
+
+def _writing(one: Entry, grant: RedisGrant, writes: frozenset[str]) -> bool:
+    """Whether it was refused because the app may only read."""
+    if one.reason == "command":
+        return one.object in writes
+    return one.reason == "key" and _matches(one.object, grant.keys)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, one) for one in patterns)
+
+
+# --- software that was not told its prefix
+
+
+def _untold(grant: RedisGrant, name: str) -> str:
+    """What software has to be told that uses the names that it has without a prefix, or with
+    another one, while the file gives it one."""
+    for software in grant.software if grant.prefix else ():
+        preset = presets()[software]
+        if preset.prefixed is None:
+            continue
+        plain = preset.default if preset.default and not preset.default.own else None
+        # `huey.*.*`: any name of the software's, where it begins with words of its own
+        other = preset.prefixed.anywhere()
+        names = [
+            *((*plain.keys, *plain.channels) if plain else ()),
+            *(one for one in (*other.keys, *other.channels) if one[0] not in "*{"),
+        ]
+        mine = preset.prefixed.below(grant.prefix or "")
+        if _matches(name, names) and not _matches(name, (*mine.keys, *mine.channels)):
+            return f"{software} was not told its prefix: {_told(grant, [software])}"
+    return ""
+
+
+def _any_name(grant: RedisGrant) -> list[str]:
+    """Software with a prefix that may use any name as long as it is not told."""
+    every = ((one, presets()[one]) for one in grant.software if grant.prefix)
+    return [
+        name for name, preset in every
+        if preset.prefixed and (preset.default is None or preset.default.own)
+    ]  # fmt: skip
+
+
+def _told(grant: RedisGrant, software: Iterable[str]) -> str:
+    """What these have to be told of their prefix, as their users write it."""
+    every = (presets()[one].rights(grant.prefix) for one in software)
+    return "; ".join(text for one in every if one for text in one.client)
+
+
+# --- lines
+
+
+class _File:
+    """One app's right in one instance, as the file has it and as it could have it."""
+
+    def __init__(self, asked: DesiredInstance, app: str, grant: RedisGrant) -> None:
+        self._asked, self._app, self._grant = asked, app, grant
+        self._alone = len(asked.instance.grants) == 1
+        self._place = f"apps.{app}.{asked.instance.name}"
+
+    def commands(self, names: Sequence[str]) -> str:
+        """For commands, of which some are for an instance that the app has to itself."""
+        harms = {one: why for one in names if (why := harms_neighbours(f"+{one}"))}
+        shared = {} if self._alone else harms
+        free = [f"+{one}" for one in names if one not in shared]
+        parts = list(self._with("commands", self._grant.written.commands, free))
+        parts += [
+            f"{quoted(one)} is for an instance of its own ('instances:'): {why}"
+            for one, why in shared.items()
+        ]
+        return "; ".join(parts)
+
+    def keys(self, entries: Sequence[Entry]) -> Iterator[str]:
+        """For keys."""
+        wanted = dict.fromkeys(_prefix(one.object) for one in entries)
+        yield from self._free("keys", self._grant.written.keys, wanted)
+
+    def channels(self, entries: Sequence[Entry]) -> Iterator[str]:
+        """For channels; what PSUBSCRIBE is given is compared letter by letter."""
+        written = self._grant.written
+        literal = dict.fromkeys(one.object for one in entries if one.command == "psubscribe")
+        below = [one for one in literal if self._takes("patterns", [*written.patterns, one])]
+        yield from self._with("patterns", written.patterns, below)
+        wanted = dict.fromkeys(
+            one.object if one.object in literal else _prefix(one.object)
+            for one in entries
+            if one.object not in below
+        )
+        had = written.channels
+        if had is None:
+            had = [] if written.for_ else written.keys
+        yield from self._free("channels", had, wanted)
+
+    def _free(self, field: str, had: Sequence[str], wanted: Iterable[str]) -> Iterator[str]:
+        """What nobody else has, and why the rest cannot be."""
+        owned = {one: why for one in wanted if (why := self._others(field, one))}
+        yield from self._with(field, had, [one for one in wanted if one not in owned])
+        yield from owned.values()
+
+    def _with(self, field: str, had: Sequence[str], wanted: Iterable[str]) -> Iterator[str]:
+        """The line with what the file takes of `wanted`, and what it takes none of."""
+        taken, bad = list(had), []
+        for one in wanted:
+            if self._takes(field, [*taken, one]):
+                taken.append(one)
+            else:
+                bad.append(one)
+        if len(taken) > len(had):
+            yield self._line(field, taken)
+        if bad and field == "keys" and not had:
+            yield from self._with_prefix(bad)
+        elif bad:
+            yield f"{NO_LINE} {', '.join(quoted(one.removeprefix('+')) for one in bad)}"
+
+    def _with_prefix(self, wanted: Sequence[str]) -> Iterator[str]:
+        """Software without a prefix would take the first of its keys for one: it gets one."""
+        values = [f"{self._app}:*", *wanted]
+        found = self._resolved("keys", values)
+        if found is None or self._others("keys", values[0]):
+            yield f"{NO_LINE} {', '.join(map(quoted, wanted))}"
+            return
+        who = " and ".join(one for one in found.software if presets()[one].prefixed)
+        yield (
+            f"the first of 'keys' is the prefix of {who}: {self._line('keys', values)}; then tell "
+            f"{who}: {_told(found, found.software)}"
+        )
+
+    def _line(self, field: str, values: Sequence[str]) -> str:
+        return f"{self._place}.{field}: {json.dumps(values, ensure_ascii=False)}"
+
+    def _takes(self, field: str, values: Sequence[str]) -> bool:
+        """Whether the file takes this, and the app loses nothing by it."""
+        had, found = self._grant, self._resolved(field, values)
+        return found is not None and all(
+            {*before} <= {*after}
+            for before, after in (
+                (had.keys, found.keys),
+                (had.heard, found.heard),
+                (had.commands, found.commands),
+            )
+        )
+
+    def _resolved(self, field: str, values: Sequence[str]) -> RedisGrant | None:
+        """The right that this makes; None: the file refuses it."""
+        given = self._grant.written.model_dump(by_alias=True, exclude_unset=True)
+        try:
+            found = RedisGrant.model_validate(given | {field: values})
+        except ValidationError:
+            return None
+        return found.resolved(alone=self._alone and self._asked.instance.managed)
+
+    def _others(self, field: str, pattern: str) -> str:
+        """Why a pattern of keys or channels is not the app's to have; empty: it is nobody's."""
+        if pattern[:1] in {"*", "?", "["}:
+            return (
+                f"{quoted(pattern)} would be {field} of every app: use names that begin as its own"
+            )
+        for other, grant in self._asked.instance.granted(RedisGrant).items():
+            theirs = grant.keys if field == "keys" else grant.heard
+            if other != self._app and any(overlap(pattern, one) for one in theirs):
+                return f"{quoted(pattern)} has {field} of {other}: they are for that app alone"
+        return ""
+
+
+def _prefix(key: str) -> str:
+    """The pattern of the keys that a key is one of: `bull:*` of `bull:mail:7`."""
+    head, colon, _ = key.partition(":")
+    return f"{shape(head)}:*" if head and colon else shape(key)

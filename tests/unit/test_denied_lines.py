@@ -1,0 +1,215 @@
+"""The line that doctor offers: the file takes it, it permits what was refused, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from mngdb.engines.mongodb import denied as mongodb
+from mngdb.engines.redis import denied
+from mngdb.facts.denied import Denied, remedies
+from mngdb.model import DesiredInstance
+from mngdb.spec.mongodb import MongodbGrant
+from mngdb.spec.presets import Preset, presets
+from mngdb.spec.redis import RedisGrant
+from tests.unit.spec import stack
+from tests.unit.test_denied import mongo
+
+Refused = tuple[str, str, str]
+_LINE = re.compile(r"apps\.a\.redis\.(\w+): (?=\[)")
+#: Files are read once.
+parsed = cache(stack)
+
+
+def written(right: dict[str, Any], shared: bool) -> str:
+    apps = {"a": {"redis": right}} | ({"b": {"redis": "b:*"}} if shared else {})
+    return f"redis: {{}}\napps: {json.dumps(apps)}"
+
+
+def grant(text: str) -> RedisGrant:
+    return cast("RedisGrant", parsed(text).apps["a"]["redis"])
+
+
+def look(text: str, *refused: Refused, old: frozenset[str] = frozenset()) -> list[Denied]:
+    """What is told of an app `a` that was refused these: reason, command and object; those of `old`
+    before its last change."""
+    keys = "count", "reason", "context", "object", "username", "age-seconds", "client-info"
+    entries = [
+        dict(
+            zip(
+                keys,
+                (1, why, "toplevel", name, "a", str(1 + 98 * (name in old)), f"id=3 cmd={command}"),
+                strict=True,
+            )
+        )
+        for why, command, name in refused
+    ]
+    instance = parsed(text).instances["redis"]
+    session: Any = SimpleNamespace(ask_all=lambda _: [entries])
+    asked = cast("DesiredInstance", SimpleNamespace(instance=instance))
+    return list(denied.look(session, asked, lambda _, age: age < 60))
+
+
+def told(text: str, *refused: Refused) -> str:
+    return remedies(look(text, *refused))
+
+
+def example(pattern: str) -> str:
+    return pattern.replace("*", "x1").replace("?", "y")
+
+
+def names() -> Iterator[Refused]:
+    """Keys, channels and commands that some software uses, with a prefix of its own or without."""
+    yield from (
+        ("key", "get", one) for one in ("sess:1", "o{t}:1", "plain", "b:1", "*", "a b", "a:")
+    )
+    yield from (("channel", "psubscribe", one) for one in ("a:*:x", "*", "news:[ab]*", "b:*"))
+    yield from (("command", one, one) for one in ("config|get", "flushdb", "acl|setuser", "keys"))
+    for preset in presets().values():
+        for form in filter(None, (preset.default, preset.prefixed)):
+            made = form.below("other:")
+            yield from (("key", "set", example(one)) for one in made.keys)
+            yield from (("channel", "publish", example(one)) for one in made.channels)
+            yield from (("channel", "psubscribe", one) for one in made.patterns)
+
+
+def rights(name: str, preset: Preset) -> Iterator[dict[str, Any]]:
+    if preset.default is not None:
+        yield {"for": name}
+    if preset.prefixed is not None:
+        yield {"keys": "a:*", "for": name}
+        yield {"keys": ["a:*", "more:*"], "for": [name, "express-rate-limit"], "channels": ["c:*"]}
+
+
+def permits(right: RedisGrant, refused: Refused) -> bool:
+    reason, command, name = refused
+    if reason == "command":
+        return f"+{name}" in right.commands
+    if reason == "channel" and command == "psubscribe":
+        return name in right.heard
+    return any(fnmatchcase(name, one) for one in (right.keys if reason == "key" else right.heard))
+
+
+@pytest.mark.parametrize("name", list(presets()))
+def test_a_line_loads_permits_and_loses_nothing(name: str) -> None:
+    lines = 0
+    for right in rights(name, presets()[name]):
+        for shared in (False, True) if not grant(written(right, False)).whole else (False,):
+            text = written(right, shared)
+            had = grant(text)
+            for refused in dict.fromkeys(names()):
+                if permits(had, refused):
+                    continue
+                remedy = told(text, refused)
+                assert remedy
+                for found in _LINE.finditer(remedy):
+                    lines += 1
+                    value, _ = json.JSONDecoder().raw_decode(remedy, found.end())
+                    changed = right | {found[1]: value}
+                    after = grant(written(changed, shared))
+                    assert permits(after, refused), (right, refused, remedy)
+                    assert {*had.keys} <= {*after.keys} or "then tell" in remedy
+                    assert {*had.heard} <= {*after.heard} or "then tell" in remedy
+                    assert {*had.commands} <= {*after.commands}
+                    assert not shared or not fnmatchcase("b:1", refused[2]), remedy
+    assert lines
+
+
+def test_software_is_told_its_prefix_first() -> None:
+    for name, reason, plain in (
+        ("celery", "key", "_kombu.binding.celery"),
+        ("celery", "channel", "/0.celeryev/task.started"),
+        ("huey", "key", "huey.redis.storage.huey"),
+        ("huey", "key", "huey.redis.storage.shop"),
+        ("socket.io", "channel", "socket.io#/#room#"),
+        ("redisson", "key", "redisson_lock__timeout:{x}"),
+        ("bee-queue", "key", "bq:mail:jobs"),
+        ("taskiq", "key", "autoclaim:taskiq:taskiq"),
+    ):
+        text = written({"keys": "a:*", "for": name}, True)
+        said = told(text, (reason, "get", plain))
+        client = presets()[name].rights("a:")
+        assert client is not None
+        assert said == f"{name} was not told its prefix: {'; '.join(client.client)}"
+    # any name may be its
+    said = told(written({"keys": "a:*", "for": "redisson"}, True), ("key", "get", "map"))
+    assert said.startswith("if redisson asked, tell it its prefix: config.useSingleServer()")
+    assert said.endswith('; otherwise: apps.a.redis.keys: ["a:*", "map"]')
+
+
+def test_the_line_keeps_what_the_file_says_and_no_more() -> None:
+    celery = written({"keys": "dj:*", "for": "celery"}, True)
+    assert told(celery, ("channel", "psubscribe", "dj:/0.celeryev/task.*")) == (
+        'apps.a.redis.patterns: ["dj:/0.celeryev/task.*"]'
+    )
+    assert told(celery, ("key", "get", "other:1")) == 'apps.a.redis.keys: ["dj:*", "other:*"]'
+    said = told(written({"for": "socket.io"}, True), ("key", "set", "sess:1"))
+    assert 'apps.a.redis.keys: ["a:*", "sess:*"]' in said
+    assert "createAdapter(pub, sub, {key: 'a:socket.io'})" in said
+
+
+def test_what_is_over_or_permitted_by_now_goes_into_no_line() -> None:
+    text = written({"keys": ["a:*", "new:*"]}, True)
+    refused = [("key", "get", one) for one in ("new:1", "now:1", "gone:1")]
+    found = {one.what: one for one in look(text, *refused, old=frozenset({"gone:1"}))}
+    assert found["GET on the key 'now:1'"].remedy == (
+        'apps.a.redis.keys: ["a:*", "new:*", "now:*"]'
+    )
+    assert "by now" in found["GET on the key 'new:1'"].remedy
+    gone = found["GET on the key 'gone:1'"]
+    assert gone.over
+    assert gone.remedy == 'apps.a.redis.keys: ["a:*", "new:*", "gone:*"]'
+
+
+def test_what_can_be_mended_is_first() -> None:
+    some = [Denied("a", str(one), f"no line of the file permits {one}", 1, one) for one in range(6)]
+    assert remedies([*some[:2], Denied("a", "x", "apps.a: x", 1, 9.0)]) == (
+        "apps.a: x; no line of the file permits 0, 1"
+    )
+
+
+def of_mongodb(**refused: str) -> dict[str, Denied]:
+    """What is told of an app `a` of the database `a`; `refused`: a command to its database."""
+    lines = [mongo(5286306, "c", user="a", db="admin")]
+    for command, name in refused.items():
+        error = f'not authorized on {name.partition(" ")[0]} to execute command {{ {command}: "t"'
+        errmsg = f"{error}, {name.partition(' ')[2]} }}"
+        lines.append(mongo(20436, "c", error={"errmsg": errmsg}))
+    lines.append(mongo(5286307, "d", user="a", db="a"))
+    grants = {"a": MongodbGrant(database="a"), "b": MongodbGrant(database="b")}
+    instance = SimpleNamespace(name="mongodb", granted=lambda _: grants)
+    asked = cast("DesiredInstance", SimpleNamespace(instance=instance))
+    found = mongodb.look(cast("Any", None), asked, lambda: lines, lambda *_: True)
+    return {one.what: one for one in found}
+
+
+def test_one_line_has_all_databases_of_mongodb() -> None:
+    found = of_mongodb(find="x", insert="y", update="b", count="a")
+    line = 'apps.a.mongodb.databases: ["a", "x", "y"]'
+    assert found["find on 'x.t'"].remedy == found["insert on 'y.t'"].remedy == line
+    assert found["update on 'b.t'"].remedy.startswith("'b' is the database of b")
+    assert "by now" in found["count on 'a.t'"].remedy
+
+
+def test_where_an_aggregation_writes_is_told() -> None:
+    for stage, into in (
+        ('{ $out: { db: "reports", coll: "x" } }', "reports"),
+        ('{ $merge: { into: { db: "reports", coll: "x" }, on: "_id" } }', "reports"),
+        ('{ $out: "x" }', "a"),
+    ):
+        found = of_mongodb(aggregate=f"a pipeline: [ {stage} ]")
+        one = found[f"aggregate on 'a.t' into '{into}'"]
+        assert into == "a" or one.remedy == 'apps.a.mongodb.databases: ["a", "reports"]'
+
+
+def test_a_login_with_another_auth_source_is_told() -> None:
+    one = of_mongodb()["a login to 'a'"]
+    assert one.mild
+    assert "authSource=admin" in one.remedy
