@@ -6,7 +6,8 @@ import time
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, table, tell
+from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.layout import table
 from mngdb.words import span
 
 _COLOURS = {"critical": "red", "warning": "yellow", "info": "cyan"}

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import asdict
 
-from mngdb.cli.common import Options, common, confirm, say, say_json, size, table, tell, tell_errors
+from mngdb.cli.common import Options, common, confirm, say, say_json, size, tell, tell_errors
 from mngdb.cli.kit import kit
+from mngdb.cli.layout import table
 from mngdb.words import many, plain
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_answers, size, table, tell_errors
+from mngdb.cli.common import Options, common, say, say_answers, size, tell_errors
+from mngdb.cli.layout import table
 from mngdb.words import plain
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from mngdb.cli.common import Options, common, in_full, say, say_json, table, tell
+from mngdb.cli.common import Options, common, in_full, say, say_json, tell
+from mngdb.cli.layout import table
 from mngdb.findings import CONTROLS, SEVERITIES, Finding, Severity
 from mngdb.words import harmless_json, plain
 
@@ -197,7 +198,7 @@ def _whole(context: Context, report: Report, form: str, everything: bool, langua
         when = f"{datetime.now(tz=zone):%Y-%m-%d %H:%M %Z}"
         return html.render(findings, name, when, report.items, language)
     shown = [one for one in findings if everything or one.counts in {"fail", "unknown"}]
-    return "\n".join([*_items(report.items, language), *_lines(shown)]) + "\n"
+    return "\n".join([*_items(report.items, language, fit=False), *_lines(shown, fit=False)]) + "\n"
 
 
 def _uri(file: Path) -> str:
@@ -259,12 +260,13 @@ def summary(report: Report) -> str:
 def show_items(items: Sequence[Judged], language: str) -> None:
     """The items of control lists for people."""
     for line in _items(items, language):
-        say(in_full(line))
+        say(line)
     if items:
         say()
 
 
-def _items(items: Sequence[Judged], language: str) -> list[str]:
+def _items(items: Sequence[Judged], language: str, *, fit: bool = True) -> list[str]:
+    """As `table` makes them; for a terminal with `fit`."""
     if not items:
         return []
     rows = [
@@ -272,11 +274,11 @@ def _items(items: Sequence[Judged], language: str) -> list[str]:
             _WORDS.get(one.verdict, one.verdict),
             one.item.id,
             one.item.title[language],
-            one.found(language),
+            in_full(one.found(language)),
         )
         for one in items
     ]
-    first, *lines = table(("VERDICT", "ITEM", "TITLE", "FOUND"), rows)
+    first, *lines = table(("VERDICT", "ITEM", "TITLE", "FOUND"), rows, fit=fit)
     shown = [first]
     for one, line in zip(items, lines, strict=True):
         word = _WORDS.get(one.verdict, one.verdict)
@@ -287,20 +289,26 @@ def _items(items: Sequence[Judged], language: str) -> list[str]:
 def show_table(findings: Sequence[Finding]) -> None:
     """Findings for people."""
     for line in _lines(findings):
-        say(in_full(line))
+        say(line)
     if findings:
         say()
 
 
-def _lines(findings: Sequence[Finding]) -> list[str]:
+def _lines(findings: Sequence[Finding], *, fit: bool = True) -> list[str]:
     if not findings:
         return []
     head = ("VERDICT", "SEVERITY", "INSTANCE", "CHECK", "FOUND")
     rows = [
-        (_WORDS.get(one.verdict, one.verdict), one.severity, one.where, one.id, one.evidence)
+        (
+            _WORDS.get(one.verdict, one.verdict),
+            one.severity,
+            one.where,
+            one.id,
+            in_full(one.evidence),
+        )
         for one in findings
     ]
-    first, *lines = table(head, rows)
+    first, *lines = table(head, rows, fit=fit)
     shown = [first]
     for one, line in zip(findings, lines, strict=True):
         word = _WORDS.get(one.verdict, one.verdict)
@@ -308,5 +316,6 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
         if one.accepted:
             shown.append(click.style(f"         accepted: {one.accepted}", dim=True))
         elif one.verdict == "fail":
-            shown.append(click.style(f"         {one.title}: {plain(one.remedy)}", dim=True))
+            remedy = in_full(plain(one.remedy))
+            shown.append(click.style(f"         {one.title}: {remedy}", dim=True))
     return shown

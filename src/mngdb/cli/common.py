@@ -18,17 +18,16 @@ import click
 from msgspec import Struct, field
 
 from mngdb.cli.commands import COMMANDS
+from mngdb.cli.layout import terminal, wrapped
 from mngdb.cli.log import start_log
 from mngdb.spec.target_info import for_stacks
-from mngdb.words import harmless, harmless_json, plain
+from mngdb.words import harmless, harmless_json
 
 if TYPE_CHECKING:
     from mngdb.errors import MngdbError
     from mngdb.ops.context import Context
 
 DEFAULT_FILE = "mngdb.yaml"
-#: Letters and signs that may take other than one column: none of Latin, no dash, quote or ellipsis.
-_WIDE = re.compile(r"[^\x00-\u02ff\u2010-\u2027]")
 #: A command that people may paste.
 _PASTED = re.compile(rf"(?<![\w./-])mngdb (?=(?:{'|'.join(COMMANDS)})\b)")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,11 +70,11 @@ class Options(Struct):
         return found
 
     def say(self, document: object, text: str) -> None:
-        """The result: the document with --json, else the text."""
+        """The result: the document with --json, else the text, of which no line is broken."""
         if self.json:
             say_json(document)
         else:
-            say(text)
+            verbatim(text)
 
 
 @functools.cache
@@ -208,7 +207,12 @@ def colour() -> bool | None:
 
 
 def say(text: str = "") -> None:
-    """A result, on standard output."""
+    """A result for people, on standard output."""
+    click.echo(wrapped(harmless(text), terminal(sys.stdout)), color=colour())
+
+
+def verbatim(text: str) -> None:
+    """A document, or lines to be copied, on standard output: none is broken."""
     click.echo(harmless(text), color=colour())
 
 
@@ -216,7 +220,8 @@ def tell(text: str) -> None:
     """Progress and remarks, on standard error. Nobody reading it, or a full disk below it, is no
     reason to stop working."""
     with contextlib.suppress(OSError):
-        click.echo(harmless(in_full(text)), err=True, color=colour())
+        shown = wrapped(harmless(in_full(text)), terminal(sys.stderr))
+        click.echo(shown, err=True, color=colour())
 
 
 def say_json(document: object) -> None:
@@ -247,38 +252,6 @@ def tell_errors(errors: Mapping[str, MngdbError], notes: Mapping[str, str] | Non
         if error.hint:
             tell(f"  hint: {error.hint}")
     return 3 if errors else 0
-
-
-def columns(text: str) -> int:
-    """The columns that a text takes on a terminal: two for Hangul, none for a combining mark."""
-    if not _WIDE.search(text):
-        return len(text)
-    from wcwidth import wcswidth  # here: it takes 20 ms, and most output is Latin
-
-    return wcswidth(text)
-
-
-def shortened(text: str, most: int) -> str:
-    """A text on one line of at most so many columns."""
-    text = plain(text)
-    if columns(text) <= most:
-        return text
-    from wcwidth import clip
-
-    return clip(text, 0, most - 1, fillchar="") + "…"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns; the head is dim where colours are shown."""
-    rows = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(columns(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(
-            cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in [head, *rows]
-    ]
-    return [click.style(lines[0], dim=True), *lines[1:]]
 
 
 def size(count: int) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mngdb.cli.backup import Shown, agree_to_cost
-from mngdb.cli.common import Options, common, say, say_json, table, tell
+from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.layout import table
 from mngdb.words import many, plain
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.common import Options, common, say, say_json, tell, verbatim
 from mngdb.spec.engine_info import DRIVERS
 from mngdb.words import many
 
@@ -105,7 +105,7 @@ def _of_app(
     if not found:
         tell(f"the file grants {app} no access, so it has no variables")
     for line in lines.values():
-        say(line)
+        verbatim(line)
 
 
 @env.command("check")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mngdb.cli.common import DEFAULT_FILE, Options, common, in_full, say, say_json
+from mngdb.cli.common import DEFAULT_FILE, Options, common, in_full, say_json, verbatim
 from mngdb.spec.engine_info import ENGINE_INFO, FIRST
 from mngdb.spec.target_info import DEFAULT_STACK, DEFAULT_TARGET
 
@@ -90,7 +90,7 @@ def config(options: Options) -> None:
     if options.json:
         say_json(as_json(context))
     else:
-        say(as_yaml(context))
+        verbatim(as_yaml(context))
 
 
 @click.command()

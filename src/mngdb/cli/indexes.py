@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_answers, seconds, size, tell_errors
+from mngdb.cli.common import Options, common, say, say_answers, seconds, size, tell_errors, verbatim
 from mngdb.words import plain
 
 _COLOURS = {"missing": "yellow", "invalid": "red", "duplicate": "cyan", "unused": "cyan"}
@@ -45,6 +45,6 @@ def indexes(options: Options, instance: str | None, unused_for: float | None) ->
             kind = click.style(one.kind, fg=_COLOURS[one.kind])
             where = f"{one.database} {one.table} ({one.index}), {size(one.size)}"
             say(f"{name}: {kind} {plain(f'{where}: {one.reason}')}")
-            say(f"    {plain(one.statement)}")
+            verbatim(f"    {plain(one.statement)}")
             say(click.style(f"    cost: {plain(one.cost)}", dim=True))
     return tell_errors(errors, notes)

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from mngdb.cli.common import Options, common, say, say_json, seconds, table, tell
+from mngdb.cli.common import Options, common, say, say_json, seconds, tell
+from mngdb.cli.layout import table, terminal
 
 if TYPE_CHECKING:
     from mngdb.facts.keys import Amount, KeysReport
 
 #: Seconds between two lines of progress, on a terminal and in a log.
 _REDRAW, _LINE = 0.2, 5.0
+#: Columns of that line.
+_PROGRESS = 70
 
 
 def _share(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -142,7 +145,7 @@ class _Progress:
         left = seconds / share - seconds if share else 0
         text = f"{seen:,} of {whole:,} keys ({share:.0%}), {left:.0f} s left"
         if self._terminal:
-            click.echo(f"\r{text:<70}", err=True, nl=False)
+            self._draw(text)
             self._drawn = True
         else:
             tell(text)
@@ -150,7 +153,14 @@ class _Progress:
     def end(self) -> None:
         """Leave the line empty."""
         if self._drawn:
-            click.echo("\r" + " " * 70 + "\r", err=True, nl=False)
+            self._draw("")
+            click.echo("\r", err=True, nl=False)
+
+    @staticmethod
+    def _draw(text: str) -> None:
+        # a line that breaks could not be drawn over
+        most = min(_PROGRESS, (terminal(sys.stderr) or _PROGRESS) - 1)
+        click.echo(f"\r{text[:most]:<{most}}", err=True, nl=False)
 
 
 def _show(report: KeysReport) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, program, say, say_json, tell, tell_errors
+from mngdb.cli.common import Options, common, program, say, say_json, tell, tell_errors, verbatim
 
 if TYPE_CHECKING:
     from mngdb.ops.backup.kit import Kit
@@ -87,7 +87,7 @@ def _make(options: Options, output: Path | None) -> int:
     if output is not None and str(output) == "-":
         armor = kits.seal(found, passphrase(twice=True))
         kits.note(context, found)
-        say(kits.page(found, armor))
+        verbatim(kits.page(found, armor))
         return 0
     file = (output or kits.default_file(context)).absolute()
     kits.check_place(file)
@@ -118,7 +118,7 @@ def _open(options: Options, file: Path) -> int:
     if options.json:
         say_json(to_builtins(kits.decode(text)))
     else:
-        say(text.rstrip("\n"))
+        verbatim(text.rstrip("\n"))
     return 0
 
 
@@ -158,7 +158,7 @@ def _set_up(options: Options, file: Path, folder: Path, store: str | None, resto
         say(line)
     say("next:")
     for line in then:
-        say(f"  {line}")
+        verbatim(f"  {line}")
     return 0
 
 

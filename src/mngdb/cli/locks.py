@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import (
-    Options,
-    common,
-    say,
-    say_answers,
-    shortened,
-    tell_errors,
-)
+from mngdb.cli.common import Options, common, say, say_answers, tell_errors
+from mngdb.cli.layout import shortened
 from mngdb.words import many, plain, span
 
 if TYPE_CHECKING:

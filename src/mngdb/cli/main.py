@@ -16,6 +16,7 @@ import click
 from mngdb import __version__
 from mngdb.cli.commands import COMMANDS, SECTIONS, SYNONYMS
 from mngdb.cli.common import Options, colour, common, in_full, say_json, tell
+from mngdb.cli.layout import Help
 from mngdb.cli.lazy import Lazy
 from mngdb.cli.log import start_log_file
 from mngdb.errors import MngdbError, of_system
@@ -51,6 +52,7 @@ def run() -> None:
             # an old locale lacks a letter: no reason to end, nor is it that this cannot be said
             with contextlib.suppress(OSError):
                 stream.reconfigure(errors="backslashreplace")
+    click.Context.formatter_class = Help
     code = main(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, in_full, say, say_answers, size, table, tell_errors
+from mngdb.cli.common import Options, common, in_full, say, say_answers, size, tell_errors
+from mngdb.cli.layout import table
 
 if TYPE_CHECKING:
     from mngdb.facts.memory import Memory
@@ -42,21 +43,21 @@ def _show(name: str, one: Memory) -> None:
     limit = f", {one.limited_by} {size(one.limit)}" if one.limit else ""
     say(click.style(f"{name}: {size(one.total)}{limit}", bold=True))
     rows = [(_signed(part.size), *_share(part.size, one.total), part.name) for part in one.parts]
-    for line in table(("SIZE", "SHARE", "", "WHERE"), rows):
-        say(f"  {line}")
+    for line in table(("SIZE", "SHARE", "", "WHERE"), rows, indent="  "):
+        say(line)
     if one.contents:
         rows = [
             ("-" if c.size is None else size(c.size), *_share(c.share, 1.0), f"{c.name}  {c.note}")
             for c in one.contents
         ]
-        for line in table(("SIZE", "SHARE", "", "IN THE CACHE"), rows):
-            say(f"  {line}")
+        for line in table(("SIZE", "SHARE", "", "IN THE CACHE"), rows, indent="  "):
+            say(line)
     if one.holders:
         held = [
             ("-" if h.size is None else size(h.size), h.app or "-", h.what) for h in one.holders
         ]
-        for line in table(("HOLDS", "APP", "WHAT"), held):
-            say(f"  {line}")
+        for line in table(("HOLDS", "APP", "WHAT"), held, indent="  "):
+            say(line)
     if not one.advice:
         say("  nothing to change")
     for advice in one.advice:

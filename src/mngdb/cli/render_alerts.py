@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.common import Options, common, say, say_json, tell, verbatim
 
 
 def output_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,5 +77,5 @@ def give(options: Options, files: Mapping[str, str], output: Path | None) -> Non
     else:
         for name, content in files.items():
             if len(files) > 1:
-                say(f"# --- {name}")
-            say(content.rstrip("\n"))
+                verbatim(f"# --- {name}")
+            verbatim(content.rstrip("\n"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mngdb.cli.common import Options, common, say, tell
+from mngdb.cli.common import Options, common, tell, verbatim
 
 
 @click.command()
@@ -44,4 +44,4 @@ def iam(options: Options, who: str | None, account: str | None, output: Path | N
         return
     if account is None:
         tell("note: the policies hold for any account; --account NUMBER names one")
-    say(json.dumps(found[who] if who is not None else found, indent=2))
+    verbatim(json.dumps(found[who] if who is not None else found, indent=2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import Options, common
+from mngdb.cli.common import Options, common, say, say_json
 
 
 @click.command()
@@ -20,10 +20,8 @@ def preset(options: Options, name: str | None, keys: str) -> None:
     if name is None:
         every = {one: found.title for one, found in presets().items()}
         width = max(map(len, every))
-        options.say(
-            {"presets": every},
-            "\n".join(f"{one:<{width}}  {title}" for one, title in every.items()),
-        )
+        lines = [f"{one:<{width}}  {title}" for one, title in every.items()]
+        _show(options, {"presets": every}, lines)
         return
     prefix = prefix_of(keys)
     if prefix is None:
@@ -32,4 +30,11 @@ def preset(options: Options, name: str | None, keys: str) -> None:
         found = presets()[check_name(name)]
     except ValueError as error:
         raise UsageError(str(error), "'mngdb render preset' lists them") from None
-    options.say({"preset": name, **found.document(prefix)}, "\n".join(found.lines(name, prefix)))
+    _show(options, {"preset": name, **found.document(prefix)}, [*found.lines(name, prefix)])
+
+
+def _show(options: Options, document: object, lines: list[str]) -> None:
+    if options.json:
+        say_json(document)
+    else:
+        say("\n".join(lines))

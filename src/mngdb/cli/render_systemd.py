@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mngdb.cli.common import Options, common, say, say_json, tell
+from mngdb.cli.common import Options, common, say, say_json, tell, verbatim
 
 
 @click.command()
@@ -30,7 +30,7 @@ def systemd(options: Options, output: str | None, kind: str | None) -> None:
     if options.json:
         say_json({"unit": name, "kind": chosen, "text": text})
     elif output is None:
-        say(text.rstrip("\n"))
+        verbatim(text.rstrip("\n"))
     else:
         say(f"wrote {Path(output) / name}")
         scope = "--user " if chosen == "user" else ""

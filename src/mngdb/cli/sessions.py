@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mngdb.cli.common import (
-    Options,
-    common,
-    say,
-    say_json,
-    shortened,
-    table,
-    tell,
-    tell_errors,
-)
+from mngdb.cli.common import Options, common, say, say_json, tell, tell_errors
+from mngdb.cli.layout import shortened, table
 from mngdb.words import span
 
 if TYPE_CHECKING:

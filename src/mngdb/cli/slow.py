@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mngdb.cli.common import (
-    Options,
-    common,
-    in_full,
-    say,
-    say_json,
-    seconds,
-    shortened,
-    table,
-    tell,
-)
+from mngdb.cli.common import Options, common, in_full, say, say_json, seconds, tell
+from mngdb.cli.layout import shortened, table
 from mngdb.words import plain
 
 _WIDTH = 70

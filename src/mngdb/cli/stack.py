@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Never, cast
 
 import click
 
-from mngdb.cli.common import F, Options, common, repeatable, say, say_json, table, tell
+from mngdb.cli.common import F, Options, common, repeatable, say, say_json, tell, verbatim
+from mngdb.cli.layout import table
 from mngdb.words import COSTS, many, named, plain, span
 
 if TYPE_CHECKING:
@@ -361,7 +362,7 @@ def logs(options: Options, instance: str | None, follow: bool, lines: int) -> No
     shown = False
     try:
         for name, line in watch(context, names, lines) if follow else _tails(context, names, lines):
-            say(line if instance is not None else f"{name:<{width}}  {line}")
+            verbatim(line if instance is not None else f"{name:<{width}}  {line}")
             shown = True
     except KeyboardInterrupt:
         return

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mngdb.cli.common import Options, common, in_full, say, say_json, size, table, tell
+from mngdb.cli.common import Options, common, in_full, say, say_json, size, tell
+from mngdb.cli.layout import table
 
 if TYPE_CHECKING:
     from mngdb.ops.stacks import StackRow

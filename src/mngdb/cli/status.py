@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import asdict
 
-from mngdb.cli.common import Options, common, say, say_json, size, table, tell
+from mngdb.cli.common import Options, common, say, say_json, size, tell
+from mngdb.cli.layout import table
 from mngdb.cli.stack import unit_table
 from mngdb.words import span
 
