@@ -228,11 +228,19 @@ class DesiredInstance(Struct, frozen=True):
     """Apps of whose secrets the vault knows nothing: those in `secrets` are made up."""
     allow: frozenset[str] = frozenset()
     """Objects that the command names, and `*` for `--prune`."""
+    id: str = ""
+    """The stack's ID, shortened; empty: nothing is going to be made."""
 
     @property
     def managed(self) -> bool:
         """Whether settings, files and restarts are ours."""
         return self.site is not None
+
+    @property
+    def mark(self) -> str:
+        """What logins carry on the server that are made for it. A server of ours has one stack; on
+        one of others, projects may have given their stacks the same name."""
+        return self.stack if self.managed else f"{self.stack}/{self.id}"
 
     @property
     def hosted(self) -> bool:

@@ -82,12 +82,13 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path)
 
 
-def init(cli: Cli, *chosen: Team, **more: Any) -> Any:
+def init(cli: Cli, *chosen: Team, name: str = "", **more: Any) -> Any:
     """Describe servers, whose passwords are in a file."""
     passwords = cli.folder / "passwords"
     passwords.write_text("".join(f"{one.password}\n" for one in chosen))
     urls = [word for one in chosen for word in ("--from", one.url)]
-    return cli.run("init", *urls, "--password-file", str(passwords), **more)
+    named = ["--name", name] if name else []
+    return cli.run("init", *named, *urls, "--password-file", str(passwords), **more)
 
 
 def rights(teams: Teams) -> dict[str, dict[str, Any]]:
@@ -182,6 +183,39 @@ def lost(before: Any, after: Any) -> list[str]:
             same = old == new
         gone += [] if same else [f"{name}: {old} → {new}"]
     return gone
+
+
+def test_two_projects_of_one_name_leave_each_others_logins(
+    teams: Teams, cli: Cli, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Cli(tmp_path_factory.mktemp("other"))
+    servers = [teams[name] for name in ("postgres", "redis", "mongodb")]
+    for project, app in ((cli, "first"), (other, "second")):
+        assert init(project, *servers, name="team").returncode == 0
+        text = (project.folder / "mngdb.yaml").read_text()
+        line = f'  {app}: {{postgres: {app}, redis: "{app}:*", mongodb: {app}}}\n'
+        project.write(text.replace("apps:\n", f"apps:\n{line}"))
+        project.ok("up")
+    other.ok("up", "--prune", "--allow", "first")
+    plan = other.json("plan")
+    assert plan["steps"] == []
+    remarks = [one["text"] for one in plan["remarks"]]
+    told = [text for text in remarks if "another stack that is named team" in text]
+    assert len(told) == len(servers)
+    assert all("made the logins first:" in text for text in told)
+    assert problems(cli, "first") == dict.fromkeys(("postgres", "redis", "mongodb"))
+
+    # the same app there: neither its password nor its rights change, until the vault is shared
+    other.write((other.folder / "mngdb.yaml").read_text().replace("second", "first"))
+    other.ok("up")
+    assert problems(cli, "first") == dict.fromkeys(("postgres", "redis", "mongodb"))
+    for name in ("postgres", "redis", "mongodb"):
+        secret = (cli.state / "secrets" / f"{name}_first").read_text()
+        set_secret(other, f"{name}_first", secret)
+    other.ok("up")
+    plan = other.json("plan")
+    assert plan["steps"] == []
+    assert not any("another stack" in one["text"] for one in plan["remarks"])
 
 
 def test_a_login_is_taken_over_only_by_its_name(teams: Teams, cli: Cli) -> None:

@@ -109,8 +109,8 @@ def test_who_is_asked_is_named_and_the_environment_goes_first() -> None:
 @pytest.mark.parametrize(
     ("folder", "asked", "marks", "name"),
     [
-        ("My Shop", "mng", {"mng"}, "my-shop"),
-        ("mng", "mng", {"mng", "mng2"}, "mng3"),
+        ("My Shop", "mng", {"mng/0a1b2c3d"}, "my-shop"),
+        ("mng", "mng", {"mng", "mng2/0a1b2c3d"}, "mng3"),
         ("123", "mng", {"mng"}, "mng2"),
         ("shop", "mng", {"other"}, "mng"),
         ("shop", "mine", {"mine"}, "mine"),
@@ -121,5 +121,5 @@ def test_a_name_that_another_stack_has_on_the_server_is_not_taken(
 ) -> None:
     (tmp_path / folder).mkdir()
     path = tmp_path / folder / "mngdb.yaml"
-    part = Part("redis", "redis://admin@db", FoundServer(stacks=frozenset(marks)))
+    part = Part("redis", "redis://admin@db", FoundServer(marks=frozenset(marks)))
     assert _own_name(asked, path, [part], {"MNGDB_STATE_HOME": str(tmp_path / "home")}) == name

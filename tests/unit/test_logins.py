@@ -12,12 +12,15 @@ from tests.unit.spec import stack
 _EXTERNAL = "instances: {kept: {engine: redis, target: {external: {url: 'redis://admin@db'}}}}\n"
 _SITE = Site("", "", "", "", 0, Program("", "", ""), ())
 OURS, OTHERS, NOBODYS = "mine", "another", None
+ID = "0a1b2c3d"
+THIS, NAMESAKES = f"mine/{ID}", "mine/99999999"
 
 
 def asked(managed: bool, *allow: str, engine: str = "redis") -> DesiredInstance:
     text = f"name: mine\n{engine}: {{}}\n" if managed else f"name: mine\n{_EXTERNAL}"
     (instance,) = stack(text).instances.values()
-    return DesiredInstance(OURS, instance, {}, _SITE if managed else None, allow=frozenset(allow))
+    site = _SITE if managed else None
+    return DesiredInstance(OURS, instance, {}, site, allow=frozenset(allow), id=ID)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +30,10 @@ def asked(managed: bool, *allow: str, engine: str = "redis") -> DesiredInstance:
         (True, OTHERS, True, False),
         (True, NOBODYS, False, False),
         (True, NOBODYS, True, True),
+        (True, NAMESAKES, True, False),
         (False, OURS, True, False),
+        (False, THIS, True, False),
+        (False, NAMESAKES, False, True),
         (False, NOBODYS, False, True),
         (False, NOBODYS, True, True),
     ],
@@ -56,7 +62,10 @@ def test_two_stacks_do_not_fight_for_a_login(allow: tuple[str, ...]) -> None:
         (True, OTHERS, True, ("close", "drop", "drop")),
         (True, NOBODYS, True, ("report", "shut", "report")),
         (True, NOBODYS, False, ("leave", "leave", "leave")),
+        (True, NAMESAKES, True, ("close", "drop", "drop")),
         (False, OURS, True, ("close", "drop", "drop")),
+        (False, THIS, True, ("close", "drop", "drop")),
+        (False, NAMESAKES, True, ("leave", "leave", "leave")),
         (False, OTHERS, True, ("leave", "leave", "leave")),
         (False, NOBODYS, True, ("leave", "leave", "leave")),
     ],
@@ -67,6 +76,23 @@ def test_what_becomes_of_a_login_that_the_file_does_not_have(
     login = Login("shop", mark, usable)
     found = [logins.unwanted(asked(managed, *allow), login) for allow in ((), ("shop",), ("*",))]
     assert tuple(found) == fates
+
+
+def test_who_has_the_same_vault_is_the_same_team_and_the_mark_stays() -> None:
+    shared = Login("shop", NAMESAKES, agrees=True)
+    assert not logins.needs_consent(asked(False), shared)
+    assert not list(logins.namesakes(asked(False), [shared]))
+    assert logins.mark(asked(False), shared) == NAMESAKES
+    assert logins.mark(asked(False, "shop"), shared) == THIS
+    assert logins.mark(asked(False), Login("shop", OURS, agrees=True)) == THIS
+    assert logins.mark(asked(True), Login("shop")) == OURS
+
+
+def test_whose_the_logins_of_a_namesake_are_is_told() -> None:
+    found = [Login("shop", NAMESAKES), Login("web", NAMESAKES), Login("own", THIS), Login("theirs")]
+    (told,) = logins.namesakes(asked(False), found)
+    assert "mine-99999999, made the logins shop, web" in told.text
+    assert not list(logins.namesakes(asked(True), found))
 
 
 def test_on_an_adopted_server_prune_alone_drops_nobody() -> None:

@@ -1,14 +1,18 @@
 """What becomes of a login: one policy for all engines. Pure.
 
-A login that mngdb makes carries the name of its stack on the server, as its mark.
+A login that mngdb makes carries a mark on the server: the name of its stack, on a server of others
+with the stack's ID. Who shares the vault's password for a login is the same team, whatever the ID.
 
-| the login is            | on a server of ours                  | on somebody else's        |
-|-------------------------|--------------------------------------|---------------------------|
-| in the file alone       | create                               | create                    |
-| in both, marked         | mend, whichever stack's it was       | mend; refuse another's    |
-| in both, unmarked       | mend; take over where it may own data | take over                |
-| on the server, marked   | close, or drop                       | close, or drop; of ours   |
-| on the server, unmarked | report, or shut                      | leave                     |
+| the login is                | on a server of ours                       | on somebody else's |
+|-----------------------------|-------------------------------------------|--------------------|
+| in the file alone           | create                                    | create             |
+| in both, this stack's       | mend                                      | mend               |
+| in both, of another's name  | mend                                      | refuse             |
+| in both, of another's ID    | mend                                      | take over          |
+| in both, unmarked           | mend; take over where it may own data     | take over          |
+| on the server, this stack's | close, or drop                            | close, or drop     |
+| on the server, another's    | close, or drop                            | leave              |
+| on the server, unmarked     | report, or shut                           | leave              |
 
 Taking over, dropping and shutting need consent: `--allow` with the login's name, or `--prune` for
 dropping. To mend includes the secret: that of the vault becomes the login's, and a closed login of
@@ -18,6 +22,7 @@ an app that is back is opened.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Iterator
 from typing import Literal, TypeVar
 
 from msgspec import Struct
@@ -30,16 +35,25 @@ from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.words import TAKE_OVER, named
 
 S = TypeVar("S")
+#: Logins that one notice names.
+_SHOWN = 30
 
 
 class Login(Struct, frozen=True):
     """A login as it was found on a server."""
 
     name: str
-    stack: str | None = None
-    """Whose mark it carries; None: mngdb did not make it."""
+    mark: str | None = None
+    """Which stack's it is, STACK or STACK/ID; None: mngdb did not make it."""
     open: bool = True
     """Whether anybody can do anything with it."""
+    agrees: bool = False
+    """Whether its password is the vault's."""
+
+    @property
+    def stack(self) -> str:
+        """The name of the stack that made it; empty: mngdb did not."""
+        return (self.mark or "").partition("/")[0]
 
 
 def needs_consent(asked: DesiredInstance, login: Login, *, owning: bool = False) -> bool:
@@ -47,16 +61,26 @@ def needs_consent(asked: DesiredInstance, login: Login, *, owning: bool = False)
     command names it. `owning`: a login may own data here, so that also on a server of ours this
     gives away what somebody else made. Raises UsageError where two stacks that share a server would
     fight for it."""
-    if login.stack not in {None, asked.stack} and not asked.managed:
+    if login.stack not in {"", asked.stack} and not asked.managed:
         raise UsageError(
             f"{asked.instance.name}: the login {login.name} belongs to the stack {login.stack}",
             "only one stack can monitor it (agent: external)"
             if login.name == MONITOR
             else "choose another name for this app",
         )
-    if login.stack is not None or _label(asked, login) in asked.allow:
+    if _label(asked, login) in asked.allow:
         return False
-    return owning or not asked.managed
+    if login.mark is None:
+        return owning or not asked.managed
+    return _namesakes(asked, login) and not login.agrees
+
+
+def mark(asked: DesiredInstance, login: Login) -> str:
+    """The mark that a login of the file has to carry. One that a namesake of this stack made, which
+    has the same vault, keeps its own until the command names it."""
+    shared = login.agrees and _namesakes(asked, login)
+    kept = shared and _label(asked, login) not in asked.allow
+    return login.mark if kept and login.mark else asked.mark
 
 
 def unwanted(
@@ -64,7 +88,9 @@ def unwanted(
 ) -> Literal["drop", "close", "closed", "shut", "report", "leave"]:
     """What becomes of a login that the file does not have: of an app that left it, or of somebody
     else's."""
-    ours = login.stack is not None if asked.managed else login.stack == asked.stack
+    ours = login.mark is not None
+    if not asked.managed:
+        ours = login.stack == asked.stack and not _namesakes(asked, login)
     named = _label(asked, login) in asked.allow
     if ours and (named or "*" in asked.allow):
         return "drop"
@@ -111,6 +137,23 @@ def closed(asked: DesiredInstance, login: Login, owns: str = "") -> Notice:
     return Notice(asked.instance.name, f"{text}; it {can} log in", hint)
 
 
+def namesakes(asked: DesiredInstance, found: Iterable[Login]) -> Iterator[Notice]:
+    """The logins of another project whose stack has the same name, which stay as they are."""
+    by: dict[str, list[str]] = {}
+    for login in found:
+        if login.mark and _namesakes(asked, login) and not login.agrees:
+            by.setdefault(login.mark, []).append(login.name)
+    for mark, names in sorted(by.items()):
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        yield Notice(
+            asked.instance.name,
+            f"another stack that is named {asked.stack}, {mark.replace('/', '-')}, made the logins "
+            f"{', '.join(names[:_SHOWN])}{more}: they stay as they are",
+            "give one of the two another name; if it is this project, whose state was lost: "
+            f"mngdb up --allow {named(_label(asked, Login(names[0])))}, for each that the file has",
+        )
+
+
 def reported(
     asked: DesiredInstance, login: Login, powers: str, *, more: str = "", reopen: str = ""
 ) -> Notice:
@@ -118,6 +161,12 @@ def reported(
     text = f"the login {login.name} is not in the file" + (f" ({powers})" if powers else "") + more
     hint = f"make it an app, or close it: mngdb up --allow {shlex.quote(login.name)}"
     return Notice(asked.instance.name, text, hint + (f" ({reopen})" if reopen else ""))
+
+
+def _namesakes(asked: DesiredInstance, login: Login) -> bool:
+    """Whether another stack of this one's name made a login on a server of others."""
+    stack, _, number = (login.mark or "").partition("/")
+    return not asked.managed and stack == asked.stack and number not in {"", asked.id}
 
 
 def _label(asked: DesiredInstance, login: Login) -> str:

@@ -30,10 +30,15 @@ class FoundServer(Struct, frozen=True):
     """Keys of its instance in the file."""
     notes: tuple[str, ...] = ()
     """What cannot stand in the file, or was not to be seen, with the reason, one sentence each."""
-    stacks: frozenset[str] = frozenset()
-    """Stacks of mngdb whose marks logins carry there."""
+    marks: frozenset[str] = frozenset()
+    """What logins carry that mngdb made: STACK or STACK/ID."""
+
+    @property
+    def stacks(self) -> frozenset[str]:
+        """The names of the stacks that made them."""
+        return frozenset(mark.partition("/")[0] for mark in self.marks)
 
 
-def made_by(stack: str) -> str:
+def made_by(mark: str) -> str:
     """Why a login is not adopted that mngdb made."""
-    return f"mngdb made it for the stack {stack}: run mngdb with that stack's file"
+    return f"mngdb made it for the stack {mark.replace('/', '-')}: run mngdb with that stack's file"

@@ -324,6 +324,7 @@ class Context(Struct, frozen=True, dict=True):
             also=valid.beside(self.vault, instance, going),
             unknown=unknown,
             known=frozenset(self.applied().get(instance.name, ())),
+            id=self.located.record.id[:8],
             allow=allow | {word + bare_login(name) for name in allow - {"*"}},
         )
 

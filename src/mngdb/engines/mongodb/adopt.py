@@ -39,8 +39,8 @@ def found(session: Session) -> FoundServer:
     databases = _databases(session, notes)
     if databases:
         keys["databases"] = databases
-    stacks = frozenset(user.mark for _, user in users if user.mark)
-    return FoundServer(tuple(apps), keys, tuple(notes), stacks)
+    marks = frozenset(user.mark for _, user in users if user.mark)
+    return FoundServer(tuple(apps), keys, tuple(notes), marks)
 
 
 def _require_login(session: Session) -> None:

@@ -72,7 +72,7 @@ def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Ses
         yield from _leave(asked, facts, user, make)
     for name in _named(asked):
         found = facts.users.get(name)
-        login = login_of(facts, found) if found else None
+        login = login_of(asked, facts, found) if found else None
         if login and logins.needs_consent(asked, login):
             yield logins.take_over(asked, login)
             if found and name in asked.instance.grants and asked.instance.adopt:
@@ -95,21 +95,27 @@ def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
         if there and theirs and not knows(there, asked.secrets.get(app)):
             yield logins.other_password(asked, app)
     for user in departed(asked, facts):
-        login = login_of(facts, user)
+        login = login_of(asked, facts, user)
         if logins.unwanted(asked, login) != "drop":
             yield logins.closed(asked, login)
+    yield from logins.namesakes(
+        asked, (login_of(asked, facts, one) for one in facts.users.values())
+    )
 
 
 def departed(asked: DesiredInstance, facts: Facts) -> list[User]:
     """Logins of ours whose app left the file."""
     others = (facts.users[name] for name in sorted(facts.users.keys() - set(_named(asked))))
-    ours = {"drop", "close", "closed"}
     return [
         user
         for user in others
-        if secret.app_of(user.name) not in asked.instance.grants
-        and logins.unwanted(asked, login_of(facts, user)) in ours
+        if secret.app_of(user.name) not in asked.instance.grants and _ours(asked, facts, user)
     ]
+
+
+def _ours(asked: DesiredInstance, facts: Facts, user: User) -> bool:
+    fate = logins.unwanted(asked, login_of(asked, facts, user))
+    return fate in {"drop", "close", "closed"}
 
 
 def resting(asked: DesiredInstance, facts: Facts) -> list[User]:
@@ -117,13 +123,22 @@ def resting(asked: DesiredInstance, facts: Facts) -> list[User]:
     both = (name for app in asked.instance.grants for name in (app, app + secret.SECOND))
     named = {*_named(asked)}
     found = [facts.users[name] for name in both if name not in named and name in facts.users]
-    return [user for user in found if user.mark is not None]
+    return [user for user in found if _ours(asked, facts, user)]
 
 
-def login_of(facts: Facts, user: User) -> logins.Login:
+def login_of(asked: DesiredInstance, facts: Facts, user: User) -> logins.Login:
     """A user as the policy for logins sees it."""
     usable = bool(user.roles or role_name(user.name) in facts.roles or not user.closed)
-    return logins.Login(user.name, user.mark, usable)
+    return logins.Login(user.name, user.mark, usable, _agrees(asked, user))
+
+
+def _agrees(asked: DesiredInstance, user: User) -> bool:
+    return knows(user, asked.login_secrets().get(user.name))
+
+
+def _mark(asked: DesiredInstance, user: User) -> str:
+    login = logins.Login(user.name, user.mark, agrees=_agrees(asked, user))
+    return logins.mark(asked, login)
 
 
 def _named(asked: DesiredInstance) -> list[str]:
@@ -145,7 +160,7 @@ def _monitor(asked: DesiredInstance, user: User | None, make: Make) -> Iterator[
             pwd=secret_of(asked, MONITOR).reveal(),
             roles=roles,
             mechanisms=sorted(_MECHANISMS),
-            customData={MARK: asked.stack},
+            customData={MARK: asked.mark},
         )
 
     def give(session: Session) -> None:
@@ -171,7 +186,7 @@ def _leave(asked: DesiredInstance, facts: Facts, user: User, make: Make) -> Iter
         _end(session, user.name)  # while it still has a name
         session.command("dropUser", user.name)
 
-    fate = logins.unwanted(asked, login_of(facts, user))
+    fate = logins.unwanted(asked, login_of(asked, facts, user))
     if fate == "drop":
         yield make("drop", user.name, "the login of an app that left the file", drop, True)
     if fate == "close":
@@ -189,7 +204,7 @@ def _close(asked: DesiredInstance, user: User, role: str = "") -> Callable[[Sess
             pwd=secret.generate().reveal(),  # known to nobody
             mechanisms=sorted(_MECHANISMS),
             roles=[],
-            customData={**user.custom, MARK: asked.stack, CLOSED: True},
+            customData={**user.custom, MARK: asked.mark, CLOSED: True},
         )
         if role:
             session.command("dropRole", role)
@@ -212,7 +227,7 @@ def _create(
             pwd=_password(asked, login),
             roles=[role_name(app)],
             mechanisms=sorted(_MECHANISMS),
-            customData={MARK: asked.stack},
+            customData={MARK: asked.mark},
         )
 
     return run
@@ -321,11 +336,11 @@ def _write_role(session: Session, app: str, allowed: frozenset[Right], exists: b
 
 
 def _outdated(asked: DesiredInstance, user: User) -> Iterator[str]:
-    if not knows(user, asked.login_secrets().get(user.name)):
+    if not _agrees(asked, user):
         yield "a new secret"
     if user.mechanisms != _MECHANISMS:
         yield "SCRAM-SHA-256 only"
-    if user.mark != asked.stack:
+    if user.mark != _mark(asked, user):
         yield "mark as this stack's"
     elif user.closed:
         yield "enable the login"
@@ -339,7 +354,7 @@ def _update(asked: DesiredInstance, user: User) -> Callable[[Session], None]:
             user.name,
             pwd=_password(asked, user.name),
             mechanisms=sorted(_MECHANISMS),
-            customData={**custom, MARK: asked.stack},
+            customData={**custom, MARK: _mark(asked, user)},
         )
 
     return run

@@ -112,7 +112,7 @@ def found(session: Session) -> FoundServer:
     ]
     settings = dict(session.rows(_SETTINGS, list(_TOLD)))
     keys = {"version": str(version), **({"settings": settings} if settings else {})}
-    marks = (Role(role.comment).stack for role in roles.values())
+    marks = (Role(role.comment).mark for role in roles.values())
     return FoundServer(tuple(apps), keys, tuple(notes), frozenset(filter(None, marks)))
 
 
@@ -142,8 +142,8 @@ def _no_app(role: _Role) -> str:
         return f"login {role.name}: a superuser may do everything; an app is never one"
     if "REPLICATION" in role.special:
         return f"login {role.name}: it has REPLICATION, for standbys or backups; no app has that"
-    if stack := Role(role.comment).stack:
-        return f"login {role.name}: {made_by(stack)}"
+    if mark := Role(role.comment).mark:
+        return f"login {role.name}: {made_by(mark)}"
     if role.expired:
         return f"login {role.name}: its password has expired, so it cannot log in"
     return ""

@@ -10,7 +10,7 @@ from mngdb.engines.postgres import maintenance, render
 from mngdb.engines.postgres.levels import Level
 from mngdb.model import DesiredInstance
 
-#: Stands in the comment of every role that mngdb makes, before the stack's name.
+#: Stands in the comment of every role that mngdb makes, before the mark.
 MARK = "mngdb: an app of stack "
 
 #: As `MARK`, of the login that metrics are read by.
@@ -40,7 +40,7 @@ class Carried(Struct, frozen=True, order=True):
 class Role(Struct, frozen=True):
     """A login role. `password` says whether the vault's secret is the role's, None: no telling."""
 
-    mark: str
+    comment: str
     login: bool = True
     special: tuple[str, ...] = ()
     """Attributes beyond LOGIN: SUPERUSER, CREATEDB, CREATEROLE, REPLICATION, BYPASSRLS."""
@@ -59,11 +59,11 @@ class Role(Struct, frozen=True):
     """All settings that its sessions begin with, `settings` among them."""
 
     @property
-    def stack(self) -> str | None:
-        """The stack that made it; None: mngdb did not."""
+    def mark(self) -> str | None:
+        """Whose it is, as the policy for logins has it; None: mngdb did not make it."""
         for mark in (MARK, MONITOR_MARK):
-            if self.mark.startswith(mark):
-                return self.mark.removeprefix(mark)
+            if self.comment.startswith(mark):
+                return self.comment.removeprefix(mark)
         return None
 
 
@@ -164,6 +164,8 @@ class Facts(Struct, frozen=True):
     settings: Mapping[str, Setting]
     roles: Mapping[str, Role]
     databases: Mapping[str, Database]
+    namesakes: Mapping[str, Role] = field(default_factory=dict)
+    """Roles that another stack of the same name made, and that the file does not name."""
     admin_password: bool = True
     replicates: bool = True
     """Whether the administrator may read the write-ahead log."""

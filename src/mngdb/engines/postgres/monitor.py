@@ -48,8 +48,9 @@ def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step
     from mngdb.engines.postgres import handover, roles, scram
     from mngdb.engines.postgres.facts import MONITOR_MARK
 
-    found, mark, name = facts.monitor, MONITOR_MARK + asked.stack, Identifier(MONITOR)
-    login = roles.login_of(MONITOR, found) if found else None
+    found, name = facts.monitor, Identifier(MONITOR)
+    login = roles.login_of(asked, MONITOR, found) if found else None
+    mark = MONITOR_MARK + (logins.mark(asked, login) if login else asked.mark)
     if not asked.instance.monitored:
         fate = logins.unwanted(asked, login) if login else "leave"
         if fate == "drop" and found and (found.login or not found.owns):
@@ -76,7 +77,7 @@ def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step
         yield make("create", _WHAT, "login, read metrics", lambda s: s.execute(*statements))
     else:
         parts = []
-        if found.mark != mark:
+        if found.comment != mark:
             parts.append(("mark as this stack's", comment))
         if not found.login:
             parts.append(

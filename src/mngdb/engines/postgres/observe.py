@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
+from mngdb.engines.logins import unwanted
 from mngdb.engines.postgres import (
     available,
     client,
@@ -36,6 +37,7 @@ from mngdb.engines.postgres.facts import (
     Setting,
 )
 from mngdb.engines.postgres.look import SETTINGS, SPECIAL
+from mngdb.engines.postgres.roles import login_of
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.model import Access, DesiredInstance
 from mngdb.secret import SECOND, Secret, app_of
@@ -75,6 +77,8 @@ def observe(session: Session, asked: DesiredInstance, *, logins: bool = False) -
     awaited, followed = held
     roles = _roles(session, asked, superuser)
     monitor = roles.pop(MONITOR, None)
+    others = _others(asked, roles)
+    namesakes = {name: roles.pop(name) for name in others}
     return Facts(
         version=version.split()[0],
         admin=admin,
@@ -82,6 +86,7 @@ def observe(session: Session, asked: DesiredInstance, *, logins: bool = False) -
         checksums=checksums,
         settings=_settings(session, asked),
         roles=roles,
+        namesakes=namesakes,
         databases=_databases(session, asked, roles, into=not logins),
         admin_password=_admin_password(session, asked, superuser),
         statistics=statistics,
@@ -178,14 +183,12 @@ def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[st
                           unnest(c.setconfig) one WHERE c.setrole = r.oid)
         FROM pg_roles r
         LEFT JOIN pg_db_role_setting s ON s.setrole = r.oid AND s.setdatabase = 0
-        WHERE r.rolname = ANY(%s) OR shobj_description(r.oid, 'pg_authid') = %s
-              OR %s AND starts_with(shobj_description(r.oid, 'pg_authid'), %s)
+        WHERE r.rolname = ANY(%s) OR starts_with(shobj_description(r.oid, 'pg_authid'), %s)
         ORDER BY r.rolname
         """,  # noqa: S608 - a constant
         [*asked.instance.grants, *(app + SECOND for app in asked.instance.grants), MONITOR],
-        MARK + asked.stack,
-        asked.managed,  # whichever stack made them: it is one of ours
-        MARK,
+        # on a server of ours whichever stack made them: it is one of ours
+        MARK if asked.managed else MARK + asked.stack,
     )
     verifiers: dict[str, str | None] = {}
     if superuser and rows:
@@ -220,6 +223,16 @@ def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[st
             tuple(Carried(*one) for one in carried),
         )
     return found
+
+
+def _others(asked: DesiredInstance, found: Mapping[str, Role]) -> list[str]:
+    """Those that neither the file names nor this stack made."""
+    return [
+        name
+        for name, role in found.items()
+        if app_of(name) not in asked.instance.grants
+        and unwanted(asked, login_of(asked, name, role)) == "leave"
+    ]
 
 
 def _outsiders(

@@ -11,8 +11,9 @@ from mngdb.engines import logins
 from mngdb.engines.postgres import handover, system_rights
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Database, Facts, Outsider
-from mngdb.engines.postgres.roles import MakeStep
+from mngdb.engines.postgres.roles import MakeStep, login_of
 from mngdb.model import DesiredInstance, Notice, Step
+from mngdb.spec.agent import MONITOR
 from mngdb.words import many
 
 #: What is so, and what can be done about it.
@@ -32,13 +33,19 @@ def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step
 
 
 def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
-    """The others, with what they may do beyond any login."""
+    """The others, with what they may do beyond any login; those of another project."""
     for one in facts.outsiders:
         login = logins.Login(one.name)
         if logins.unwanted(asked, login) == "report":
             powers = "; ".join(_powers(one, facts))
             reopen = f"ALTER ROLE {Identifier(one.name).as_string(None)} LOGIN reopens it"
             yield logins.reported(asked, login, powers, reopen=reopen)
+    marked = {
+        **facts.roles,
+        **facts.namesakes,
+        **({MONITOR: facts.monitor} if facts.monitor else {}),
+    }
+    yield from logins.namesakes(asked, (login_of(asked, *one) for one in marked.items()))
 
 
 def options(facts: Facts, ours: Collection[str]) -> Iterator[Advice]:

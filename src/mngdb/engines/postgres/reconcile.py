@@ -81,7 +81,7 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
 class _Planner:
     def __init__(self, asked: DesiredInstance, facts: Facts) -> None:
         self.asked, self.facts = asked, facts
-        self.mark = MARK + asked.stack
+        self.comment = MARK + asked.mark
         self.grants = asked.instance.granted(PostgresGrant)
         self.notices: list[Notice] = []
         self.held: set[str] = set()  # apps whose role is not ours to change
@@ -215,13 +215,13 @@ class _Planner:
         opened, second = self.asked.logins(app), app + SECOND
         there, secret, grant = self.facts.roles.get(second), opened.get(app), self.grants[app]
         exposed = there is not None and there.login
-        first = [*self.role(app, roles.Wanted(self.mark, secret, grant, exposed=exposed))]
+        first = [*self.role(app, roles.Wanted(self.comment, secret, grant, exposed=exposed))]
         if app in self.held or not (second in opened or there):
             yield from first
             return
         like = self.carried(app)
         wanted = roles.Wanted(
-            self.mark, opened.get(second), grant, owner=app, owns=secret, like=like
+            self.comment, opened.get(second), grant, owner=app, owns=secret, like=like
         )
         other = [*self.role(second, wanted)]
         # one is open before the other is closed
@@ -240,7 +240,7 @@ class _Planner:
         if found is None:
             yield roles.create(self.step, name, wanted, self.facts.superuser)
             return
-        login = roles.login_of(name, found)
+        login = roles.login_of(self.asked, name, found)
         if logins.needs_consent(self.asked, login, owning=True):
             (self.kept if self.adopt else self.held).add(name)
             yield logins.take_over(self.asked, login)
@@ -252,7 +252,8 @@ class _Planner:
                 f"cannot check whether the secret of {name} matches the role's",
                 "the server does not accept this address; try from the app itself",
             )
-        yield from roles.mend(self.step, name, wanted, found)
+        comment = MARK + logins.mark(self.asked, login)
+        yield from roles.mend(self.step, name, replace(wanted, comment=comment), found)
 
     # --- databases
 
@@ -471,7 +472,7 @@ class _Planner:
         for name, role in self.facts.roles.items():
             if app_of(name) in self.grants:
                 continue
-            login, what = roles.login_of(name, role), f"role {name}"
+            login, what = roles.login_of(self.asked, name, role), f"role {name}"
             run = self.ending(name, handover.shut)
             if logins.unwanted(self.asked, login) == "drop":
                 run = self.ending(name, handover.drop_role)

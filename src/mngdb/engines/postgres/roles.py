@@ -12,7 +12,7 @@ from mngdb.engines import logins
 from mngdb.engines.postgres import alike, handover, scram
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Carried, Role
-from mngdb.model import Action, Step
+from mngdb.model import Action, DesiredInstance, Step
 from mngdb.secret import SECOND, Secret
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many
@@ -21,15 +21,16 @@ MakeStep = Callable[[Action, str, str, Callable[[Session], None]], Step[Session]
 _ME = SQL("CURRENT_USER")
 
 
-def login_of(name: str, found: Role) -> logins.Login:
+def login_of(asked: DesiredInstance, name: str, found: Role) -> logins.Login:
     """A role as the policy for logins sees it."""
-    return logins.Login(name, found.stack, found.login)
+    agrees = found.password is True and name in asked.vault_secrets()
+    return logins.Login(name, found.mark, found.login, agrees)
 
 
 class Wanted(Struct, frozen=True):
     """A login of an app as it should be."""
 
-    mark: str
+    comment: str
     secret: Secret | None
     """None: it is closed, while the app's other login is open."""
     grant: PostgresGrant
@@ -67,7 +68,7 @@ def create(make: MakeStep, login: str, wanted: Wanted, superuser: bool) -> Step[
         SQL("CREATE ROLE {} CONNECTION LIMIT {} {}").format(
             name, Literal(wanted.grant.limit), SQL(" ").join([opened, *map(SQL, wanted.special)])
         ),
-        SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(wanted.mark)),
+        SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(wanted.comment)),
     ]
     if not superuser:
         # who may make roles is not yet one who may act for them
@@ -93,8 +94,8 @@ def mend(make: MakeStep, login: str, wanted: Wanted, found: Role) -> Iterator[St
     name, what, grant = Identifier(login), f"role {login}", wanted.grant
     alter = SQL("ALTER ROLE {} {}").format
     parts: list[tuple[str, sql.Composed]] = []
-    if found.mark != wanted.mark:
-        comment = SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(wanted.mark))
+    if found.comment != wanted.comment:
+        comment = SQL("COMMENT ON ROLE {} IS {}").format(name, Literal(wanted.comment))
         parts.append(("mark as this stack's", comment))
     if not found.within_reach:
         parts.append(("within the administrator's reach", SQL("GRANT {} TO {}").format(name, _ME)))

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.model import DesiredInstance
 from mngdb.secret import Secret
@@ -75,7 +76,7 @@ class User(Struct, frozen=True):
 
     @property
     def mark(self) -> str | None:
-        """The stack that made this login, if mngdb did."""
+        """The mark of the stack that made this login, if mngdb did."""
         for selector in self.selectors:
             first = selector.split(" ", 1)[0]
             if first.startswith("~" + _MARK) and selector.endswith(" -@all"):
@@ -88,6 +89,10 @@ class User(Struct, frozen=True):
         return not (self.on or self.passwords or self.keys or self.channels) and (
             self.commands == "-@all"
         )
+
+    def marked(self, mark: str) -> User:
+        """The same with that mark, of a login that has one."""
+        return replace(self, selectors=frozenset({_selector(mark)})) if self.mark else self
 
     def rules(self) -> tuple[str, ...]:
         """The rules that make this login, for `ACL SETUSER` and the ACL file. No plain text."""
@@ -138,7 +143,7 @@ def parse(line: str) -> User:
     )
 
 
-def app_user(name: str, grant: RedisGrant, secrets: Iterable[Secret], stack: str) -> User:
+def app_user(name: str, grant: RedisGrant, secrets: Iterable[Secret], mark: str) -> User:
     """The login of an app: its keys and channels, the useful commands, the mark of the stack. Each
     of its secrets lets it in."""
     sign = "~" if grant.access == "readwrite" else "%R~"
@@ -149,7 +154,7 @@ def app_user(name: str, grant: RedisGrant, secrets: Iterable[Secret], stack: str
         keys=_patterns(sign, grant.keys),
         channels=_patterns("&", grant.heard),
         commands=" ".join(command_rules(grant)),
-        selectors=frozenset({_selector(stack)}),
+        selectors=frozenset({_selector(mark)}),
     )
 
 
@@ -165,14 +170,14 @@ def admin_user(secret: Secret) -> User:
     )
 
 
-def monitor_user(secret: Secret, stack: str) -> User:
+def monitor_user(secret: Secret, mark: str) -> User:
     """The login that metrics are read by."""
     return User(
         name=MONITOR,
         on=True,
         passwords=frozenset({sha256(secret)}),
         commands=" ".join(_MONITOR),
-        selectors=frozenset({_selector(stack)}),
+        selectors=frozenset({_selector(mark)}),
     )
 
 
@@ -191,9 +196,9 @@ def default_user(secret: Secret | None = None) -> User:
     )
 
 
-def locked_user(name: str, stack: str | None = None) -> User:
+def locked_user(name: str, mark: str | None = None) -> User:
     """A login that can do nothing; it keeps the mark of the stack that made it."""
-    marks = frozenset({_selector(stack)}) if stack else frozenset[str]()
+    marks = frozenset({_selector(mark)}) if mark else frozenset[str]()
     return User(name=name, on=False, selectors=marks)
 
 
@@ -246,11 +251,11 @@ def wanted(asked: DesiredInstance) -> dict[str, User]:
         users[ADMIN] = admin_user(asked.secrets[ADMIN])
         users[DEFAULT] = default_user(asked.secrets[ADMIN] if asked.tunnel else None)
     if asked.instance.monitored:
-        users[MONITOR] = monitor_user(asked.secrets[MONITOR], asked.stack)
+        users[MONITOR] = monitor_user(asked.secrets[MONITOR], asked.mark)
     for app, grant in apps.items():
         both = filter(None, (asked.secrets[app], asked.also.get(app)))
         name = login_name(app, grant)
-        users[name] = app_user(name, grant, both, asked.stack)
+        users[name] = app_user(name, grant, both, asked.mark)
     return users
 
 
@@ -317,9 +322,9 @@ def _patterns(sign: str, patterns: Iterable[str]) -> frozenset[str]:
     return frozenset({sign + "*"} if sign + "*" in found else found)
 
 
-def _selector(stack: str) -> str:
+def _selector(mark: str) -> str:
     """Permits nothing, says who made the login; spelled as Redis prints it."""
-    return f"~{_MARK}{stack} resetchannels -@all"
+    return f"~{_MARK}{mark} resetchannels -@all"
 
 
 def sha256(secret: Secret) -> str:

@@ -41,8 +41,8 @@ def found(session: Session) -> FoundServer:
             notes += _default(user, session)
         elif user.name != session.access.user:
             apps.append(_app(session, user))
-    stacks = frozenset(user.mark for user in users or () if user.mark)
-    return FoundServer(tuple(apps), keys, tuple(notes), stacks)
+    marks = frozenset(user.mark for user in users or () if user.mark)
+    return FoundServer(tuple(apps), keys, tuple(notes), marks)
 
 
 def _settings(seen: Look, notes: list[str]) -> Iterator[tuple[str, Any]]:

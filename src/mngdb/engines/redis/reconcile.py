@@ -48,6 +48,7 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     _refuse_unknown(asked, facts)
     changes = tuple(_changes(asked, facts, notices))
     steps = (*_wanted_users(asked, facts, notices), *_unwanted_users(asked, facts, notices))
+    notices += logins.namesakes(asked, _every(asked, facts))
     if not facts.kept and asked.instance.grants:
         notices.append(
             Notice(
@@ -165,6 +166,8 @@ def _wanted_users(
     apps = acl.by_login(asked)
     for name, user in acl.wanted(asked).items():
         found = facts.users.get(name)
+        login = _login(found, user) if found else None
+        user = user.marked(logins.mark(asked, login)) if login else user
         if found == user:
             continue
         app, grant = apps.get(name, (name, None))
@@ -173,7 +176,6 @@ def _wanted_users(
             right += f", as the user '{name}'"
         if name == MONITOR:
             right = "read metrics, no keys"
-        login = _login(found) if found else None
         if login and logins.needs_consent(asked, login):
             yield logins.take_over(asked, login)
             if found and asked.instance.adopt:
@@ -230,8 +232,15 @@ def _rights(user: acl.User) -> tuple[object, ...]:
     return user.on, user.flags, user.commands, user.keys, user.channels, user.selectors
 
 
-def _login(user: acl.User) -> logins.Login:
-    return logins.Login(user.name, user.mark, user.on if user.mark is None else not user.locked)
+def _login(user: acl.User, wanted: acl.User | None = None) -> logins.Login:
+    usable = user.on if user.mark is None else not user.locked
+    agrees = bool(wanted and user.passwords & wanted.passwords)
+    return logins.Login(user.name, user.mark, usable, agrees)
+
+
+def _every(asked: DesiredInstance, facts: Facts) -> Iterator[logins.Login]:
+    wanted = acl.wanted(asked)
+    return (_login(user, wanted.get(name)) for name, user in facts.users.items())
 
 
 def _unwanted_users(
@@ -247,7 +256,7 @@ def _unwanted_users(
                 run = _drop_user(name, facts.acl_file)
                 yield _step(asked, "drop", name, "its login", run, destructive=True)
             case "close":
-                locked = acl.locked_user(name, asked.stack)
+                locked = acl.locked_user(name, asked.mark)
                 run = _set_user(locked, facts.acl_file, kick=True)
                 yield _step(asked, "revoke", name, "every right; it can no longer log in", run)
                 notices.append(logins.closed(asked, login))
