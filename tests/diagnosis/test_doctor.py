@@ -21,7 +21,8 @@ import pytest
 from msgspec.structs import replace
 
 from mngdb.checks import registry
-from mngdb.checks.doctor.causes import CONSEQUENCES, INCIDENTS
+from mngdb.checks.doctor.causes import INCIDENTS
+from mngdb.checks.doctor.consequences import CONSEQUENCES
 from mngdb.checks.doctor.judge import judge
 from mngdb.facts.doctor import Condition, Diagnosis, Fired, Refusal, Server, StackFacts
 from mngdb.facts.host import Folder

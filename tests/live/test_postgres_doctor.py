@@ -49,6 +49,16 @@ def says(cli: Cli, app: str) -> str:
     return found or ""
 
 
+@pytest.mark.parametrize(
+    ("extension", "said"),
+    [("nowhere", "does not have the extension nowhere"), ("pg_trgm", "is not installed")],
+)
+def test_an_extension_of_the_file_that_is_not_there(cli: Cli, extension: str, said: str) -> None:
+    cli.write(FILE.replace("connections: 3", f"connections: 3, extensions: [{extension}]"))
+    assert said in says(cli, "shop")
+    assert cli.run("doctor").returncode == 1
+
+
 @pytest.mark.parametrize("app", ["shop", "clerk", "report"])
 def test_all_is_well(cli: Cli, app: str) -> None:
     assert says(cli, app) == ""

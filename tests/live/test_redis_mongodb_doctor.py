@@ -90,7 +90,20 @@ def test_a_redis_without_memory_or_disk(stack: Cli) -> None:
     with redis_as(stack) as admin:
         admin.config_set("maxmemory", 1)
         assert "out of memory" in problem(stack, "redis")
+        assert "out of memory" in stack.run("status").stderr
+        # small writes are taken at 99 %, and what was refused before counts
+        admin.config_set("maxmemory", 64 << 20)
+        admin.setrange("shop:large", 40 << 20, "x")
+        admin.config_set("maxmemory", int(admin.info("memory")["used_memory"] * 1.03))
+        assert "refused since its start" in problem(stack, "redis")
+        # nothing has to be refused where there is something to evict
+        admin.set("shop:cached", "x", ex=600)
+        admin.config_set("maxmemory-policy", "volatile-lru")
+        assert problems(stack, "shop") == {"redis": None, "mongodb": None}
+        admin.config_set("maxmemory-policy", "noeviction")
+        admin.delete("shop:large")
     stack.ok("up")
+    assert stack.run("status").returncode == 0
     folder = (stack.state / "servers" / "mng-redis" / "data").resolve()
     blocked = folder / "dump.rdb"
     blocked.unlink(missing_ok=True)

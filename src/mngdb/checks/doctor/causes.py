@@ -1,4 +1,4 @@
-"""The causes in the order in which a person would look, and what each one leads to.
+"""The causes in the order in which a person would look.
 
 Thresholds are those of the checks and of the alerts' catalogue; there are none of their own but for
 locks, of which neither tells.
@@ -60,11 +60,6 @@ INCIDENTS: dict[str, tuple[str, ...]] = {
     ),
     "host": ("host.memory-left", "host.swap", "host.disk-free", "host.inodes-free"),
 }
-#: Logins that fail because the server does not work, not because of the app.
-_LOGINS = (
-    *("login-down", "login-unreachable", "login-starting", "login-stopping", "login-limit"),
-    *("login-quota", "login-other", "login-disk", "login-primary"),
-)
 
 
 def _secrets(facts: StackFacts) -> Iterator[Trouble]:
@@ -414,6 +409,10 @@ def _services(facts: StackFacts) -> Iterator[Trouble]:
         yield Trouble(cause, text, command, one.instances, watch=not one.page)
 
 
+#: Alerts that count what is told of refusals anyway, to their causes.
+_REFUSED = {"RedisAccessRefused": "alert-denied", "RedisLoginsRefused": "alert-login"}
+
+
 def _alerts(facts: StackFacts) -> Iterator[Trouble]:
     for one in facts.alerts:
         if one.name == _RESTARTING:
@@ -421,7 +420,7 @@ def _alerts(facts: StackFacts) -> Iterator[Trouble]:
         where = (one.instance,) if one.instance else ()
         watch = one.severity != "critical"
         yield Trouble(
-            "watch" if watch else "alert",
+            _REFUSED.get(one.name) or ("watch" if watch else "alert"),
             f"alert {one.name} is firing: {one.summary}",
             "see its chapter in 'mngdb render runbooks'",
             where,
@@ -469,30 +468,3 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _alerts,
     _crashed,
 )
-_ALARMS = ("alert", "watch")
-#: Of a server that apps cannot use.
-_UNUSABLE = (*_LOGINS, *_ALARMS, "backup")
-#: Of a server that cannot run.
-_STOPPED = ("not-running", "agent", "unhealthy", *_UNUSABLE)
-#: Of a disk that nothing can be written to.
-_UNWRITABLE = ("cannot-start", "no-answer", "check", "machine", *_STOPPED)
-#: A cause to what it explains where both are about the same instances.
-CONSEQUENCES: dict[str, tuple[str, ...]] = {
-    "secret": ("admin-refused", "login-auth", "login-secret"),
-    "disk-full": _UNWRITABLE,
-    "disk-closed": _UNWRITABLE,
-    "out-of-memory": ("no-answer", "machine", *_STOPPED),
-    "cannot-start": _STOPPED,
-    "unreachable": ("page", *_UNUSABLE),
-    "not-running": ("agent", "page", *_UNUSABLE),
-    "frozen": ("unhealthy", "page", *_UNUSABLE),
-    "memory-full": ("no-answer", "login-memory", "check", "unhealthy", *_ALARMS),
-    "no-answer": _UNUSABLE,
-    "lock": ("connections", "app-limit", "login-limit", "login-quota", "unhealthy", "watch"),
-    "connections": ("app-limit", "login-limit", "login-quota", "unhealthy", *_ALARMS),
-    "app-limit": ("login-quota",),
-    "check": ("login-disk", "login-primary", "unhealthy", "alert"),
-    "backup-secret": ("backup",),
-    "backup": _ALARMS,
-    "unhealthy": _ALARMS,
-}

@@ -22,7 +22,7 @@ def refused(facts: StackFacts) -> Iterator[Trouble]:
             who = app if app in works else quoted(shape(app))
             text = f"{server.instance} refused {who}: {told(some)}"
             where = (server.instance,)
-            cause = "watch" if watch else "denied"
+            cause = "refused-login" if mild else "denied"
             yield Trouble(cause, text, remedies(some), where, app, watch=watch)
 
 
@@ -32,5 +32,5 @@ def unfinished(facts: StackFacts) -> Iterator[Trouble]:
         if server.unfinished and server.condition and server.condition.state == "running":
             name = server.instance
             text = f"{name} is not as the file says: the last 'mngdb up' ended with: "
-            command = "correct the file, then 'mngdb up'"
+            command = "'mngdb up' again; if it ends the same way, correct the file"
             yield Trouble("watch", text + server.unfinished, command, (name,), watch=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mngdb.checks.doctor.causes import CONSEQUENCES, FINDERS
+from mngdb.checks.doctor.causes import FINDERS
+from mngdb.checks.doctor.consequences import CONSEQUENCES
 from mngdb.facts.doctor import Answer, Explained, StackFacts, Trouble
 
 

@@ -66,7 +66,11 @@ def _examined(access: Access, grant: PostgresGrant) -> str | None:
     with as_app(access, 5, access.database) as connection:
         try:
             home = _home(connection)
-            return _power(connection, access, grant) or _work(connection, access, grant, home)
+            return (
+                _power(connection, access, grant)
+                or _work(connection, access, grant, home)
+                or _lacking(connection, grant)
+            )
         except psycopg.errors.DiskFull:
             text = "PostgreSQL's disk is full: reads work, writes fail"
             raise ConnectError(text, "free space on it", "disk") from None
@@ -146,3 +150,20 @@ def _power(connection: psycopg.Connection[Any], access: Access, grant: PostgresG
         more = ", ".join(sorted(has - wanted))
         return f"{access.user} has more rights than an app: {more}; run 'mngdb up'"
     return None
+
+
+def _lacking(connection: psycopg.Connection[Any], grant: PostgresGrant) -> str | None:
+    """An extension that the file gives the app and the database does not have."""
+    if not grant.extensions:
+        return None
+    found = connection.execute(
+        "SELECT /* mngdb */ one, EXISTS (SELECT FROM pg_available_extensions WHERE name = one) "
+        "FROM unnest(%s::text[]) one WHERE one NOT IN (SELECT extname FROM pg_extension) LIMIT 1",
+        (grant.extensions,),
+    ).fetchone()
+    if found is None:
+        return None
+    name, available = found
+    if available:
+        return f"the extension {name} is not installed; run 'mngdb up'"
+    return f"the server does not have the extension {name}; 'mngdb plan' names its package"

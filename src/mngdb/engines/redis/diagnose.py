@@ -9,11 +9,10 @@ import re
 import secrets
 from fnmatch import fnmatchcase
 
+from mngdb.engines.redis import full
 from mngdb.engines.redis.acl import login_name
 from mngdb.engines.redis.client import RefusedError, Session, connect, unwritable
 from mngdb.engines.redis.look import parse_info, told
-from mngdb.errors import ConnectError
-from mngdb.facts.redis_memory import Beside, beside_keys
 from mngdb.model import Access, DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
@@ -68,6 +67,7 @@ def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
                 return _refused(access.user, command, answer.message)
             if answer.code == "READONLY":
                 return "the server is a read-only replica; connect to its primary"
+        _raise_if_full(session, grant)
     return None
 
 
@@ -127,16 +127,21 @@ def _raise_if_no_writes(session: Session, answer: RefusedError) -> None:
     if answer.code == "MISCONF":
         raise unwritable(session.access, answer.message) from answer
     if answer.code == "OOM":
-        text = "Redis is out of memory and its eviction policy evicts no keys"
-        name, other = session.access.instance, _beside_keys(session)
-        hint = f"{name}: {{memory: …}}; 'mngdb keys {name}' shows what uses it"
-        if other:
-            text, hint = f"{text}: {other.text}", other.command
-        raise ConnectError(text, hint, "memory") from answer
+        raise full.error(_info(session), session.access.instance) from answer
 
 
-def _beside_keys(session: Session) -> Beside | None:
+def _raise_if_full(session: Session, grant: RedisGrant) -> None:
+    """Of a server that takes small writes still. An app that may not ask leaves no refusal."""
+    asks = not any(rule.startswith(("-info", "-@")) for rule in grant.commands)
+    if grant.access == "readwrite" and asks:
+        refusal = full.refusal(_info(session), session.access.instance)
+        if refusal is not None:
+            raise refusal
+
+
+def _info(session: Session) -> dict[str, str]:
+    """Empty, where the file takes INFO from this app."""
     try:
-        return beside_keys(parse_info(session.ask("INFO", "memory")), session.access.instance)
+        return parse_info(session.ask("INFO"))
     except RefusedError:
-        return None  # the file takes INFO from this app
+        return {}

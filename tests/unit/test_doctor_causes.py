@@ -1,0 +1,47 @@
+"""Which trouble doctor tells as the cause of which, judged from facts."""
+
+from __future__ import annotations
+
+from mngdb.checks.doctor.causes import RULES
+from mngdb.checks.doctor.judge import judge
+from mngdb.facts.denied import Denied
+from mngdb.facts.doctor import Answer, Condition, Diagnosis, Fired, Server, StackFacts
+from mngdb.findings import Seen
+
+LOGIN = Denied("shop", "a login", "another password", 8, 1.0, mild=True)
+READ = Denied("shop", "GET on the key 'x'", "no line of the file permits 'x'", 300, 1.0)
+ALERTS = ("RedisAccessRefused", "RedisLoginsRefused", "RedisSlow")
+
+
+def answered(*denied: Denied, full: bool = True) -> Answer:
+    """Of a Redis that refuses an app's writes since it is full, and has refused another these."""
+    problem = ("is full", None, "memory") if full else (None,)
+    server = Server(
+        "redis",
+        "redis",
+        "mng-redis",
+        Condition("running"),
+        Seen(missing="not here"),
+        logins=(Diagnosis("redis", "jobs", *problem), Diagnosis("redis", "shop", None)),
+        denied=Seen(denied),
+    )
+    alerts = tuple(Fired(one, "warning", "redis", "refused") for one in ALERTS)
+    return judge(StackFacts((server,), (), None, (), dict.fromkeys(RULES, 1.0), alerts))
+
+
+def test_a_full_memory_causes_no_refusal() -> None:
+    answer = answered(LOGIN, READ)
+    full, refused = answer.wrong
+    assert full.trouble.cause == "memory-full"
+    assert [one.text.split()[1] for one in full.consequences if one.watch] == ["RedisSlow"]
+    # the alert that counts refusals is theirs
+    assert refused.trouble.cause == "denied"
+    assert [one.text.split()[1] for one in refused.consequences] == ["RedisAccessRefused"]
+    # with its remedy
+    (login,) = answer.watch
+    assert login.command == LOGIN.remedy
+
+
+def test_an_alert_of_refusals_that_nobody_knows_is_told_by_itself() -> None:
+    said = {one.text.split()[1] for one in answered(full=False).watch}
+    assert said == set(ALERTS)
