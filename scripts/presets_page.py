@@ -25,18 +25,21 @@ The first of `keys` is the prefix; the software has to be told of it, as the sec
 prints a section, `mngdb config` what each app gets in the end.
 
 - **Two apps of one kind** on one instance each need a prefix. Where the software has none, `plan`
-  says that they share keys, or the file is refused because the software needs an instance of its
+  says that they share one, or the file is refused because the software needs an instance of its
   own.
+- **Sessions**: names of keys are no secret on one instance (SCAN lists them), and some libraries
+  name keys after the session IDs in their cookies. `plan` says it where such an app has neighbours.
 - **Eviction**: where the file does not write `eviction`, an instance of mngdb's gets the policy
   that its software needs. Software that must not lose keys and a cache that never expires them
-  are refused on one instance.
-- **External servers** keep their settings; `plan` says which ones the software needs.
+  are refused on one instance. `plan` says where the file's policy does not fit the software.
+- **External servers** keep their settings; `plan` says which of them do not fit the software.
 - **Commands that harm other apps** (FLUSHDB, KEYS, CLIENT LIST) are given only on an instance of
   mngdb's that the app has to itself. FLUSHDB is not given where jobs or sessions are there, too.
 - **PSUBSCRIBE** is compared letter by letter: a login may use a pattern only if that very text is
-  in its ACL. `channels: ["chat:*"]` permits `SUBSCRIBE chat:room:1` and `PSUBSCRIBE chat:*`, and
-  not `PSUBSCRIBE chat:room:*`; that needs `patterns: ["chat:room:*"]`. No rule permits all
-  patterns below a prefix but `"*"`, which is every channel.
+  in its ACL. `channels: ["chat:*"]` permits `SUBSCRIBE chat:room:1` and PSUBSCRIBE of `chat:*`,
+  `chat:*:*` and `chat:*:*:*` (likewise with `.` and `/`), and not `PSUBSCRIBE chat:room:*`; that
+  needs `patterns: ["chat:room:*"]`. No rule permits all patterns below a prefix but `"*"`, which is
+  every channel. `doctor APP` tells a pattern that was refused, with the line that permits it.
 - **Hash tags** are written as they are: `keys: "{shop}:*"`.
 """
 

@@ -11,12 +11,14 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
+import click
 import dotenv
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mngdb.checks import uris
+from mngdb.cli.main import cli as command
 from mngdb.dotenv import quoted, unambiguous
 from mngdb.errors import SpecError, UsageError
 from mngdb.ops.ci import render
@@ -127,7 +129,10 @@ def test_frameworks_call_the_second_server_by_its_name(tmp_path: Path) -> None:
         ("{prefix: {postgres: 'a b'}}", "'a b' is not the start of a variable"),
         ("{DATABASE_URL: postgrs}", "shop does not use 'postgrs' (did you mean 'postgres'?)"),
         ("{DB_PASS: postgres.pasword}", "no 'pasword' (did you mean 'password'?)"),
-        ("{database_url: postgres}", "unknown key 'database_url'"),
+        ("{database_url: postgres}", "variables are written in capitals: DATABASE_URL"),
+        ("django", "has to be a mapping of keys: {for: django}"),
+        ("{PATH: postgres}", "PATH is a variable of the shell"),
+        ("{LD_PRELOAD: postgres}", "LD_PRELOAD is a variable of the shell"),
         ("{DATABASE_URL: 3}", "has to be a string"),
         ("[a]", "has to be a mapping"),
     ],
@@ -173,6 +178,40 @@ def test_a_file_for_a_driver_is_checked_as_one(cli: Cli) -> None:
     assert {"env.login", "env.password-length", "env.complete"} <= bad
 
 
+def test_a_file_for_another_driver_is_told(cli: Cli) -> None:
+    cli.write("postgres: {port: PORT1}\napps: {shop: {postgres: shop}, mail: {postgres: mail}}\n")
+    context = opened(cli)
+    context.claim()
+    context.make_secrets(context.missing_secrets())
+
+    def remedy(*words: str) -> str:
+        found = json.loads(cli.run("--json", "env", "check", *words).stdout)["findings"]
+        return str(next(one["remedy"] for one in found if one["id"] == "env.complete"))
+
+    cli.ok("env", "shop", "--for", "django", "--write", "my.env")
+    assert "mngdb env check my.env --for django" in remedy("my.env", "--app", "shop")
+    (cli.folder / "my.env").write_text("POSTGRES_USER=shop\n")
+    assert remedy("my.env") == "mngdb env shop --write my.env"
+    assert remedy("my.env", "--app", "shop", "--app", "mail") == "mngdb env APP --write .env"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--for", "django", "shop"], "mngdb env APP --for …"),
+        (["--write", ".env", "shop"], "mngdb env APP --write …"),
+        (["shop", "--for", "djnago"], "did you mean 'django'?"),
+        (["shop", "--for", "Spring"], "did you mean 'spring'?"),
+        (["shop", "--for", "ioredis,jdbc"], "repeat --for"),
+        (["check", "--for", "shell"], "unknown driver 'shell'"),
+    ],
+)
+def test_words_that_hands_type(words: list[str], said: str) -> None:
+    with pytest.raises((click.UsageError, UsageError)) as caught:
+        command.main(["env", *words], standalone_mode=False)
+    assert said in str(caught.value) + str(getattr(caught.value, "hint", ""))
+
+
 def test_the_file_that_is_written(cli: Cli) -> None:
     cli.write("redis: {port: PORT1}\napps: {shop: {redis: 's:*'}, mail: {redis: 'm:*'}}\n")
     context = opened(cli)
@@ -199,6 +238,10 @@ def test_the_file_that_is_written(cli: Cli) -> None:
     assert other.returncode == 2
     assert ".env has the variables of shop" in other.stderr
     assert path.read_text() == before
+    path.write_text("A=1\nB='open\n")
+    open_quote = cli.run("env", "shop", "--write", ".env")
+    assert (open_quote.returncode, path.read_text()) == (2, "A=1\nB='open\n")
+    assert ".env:2: cannot be read" in open_quote.stderr
     assert cli.run("env", "shop", "--for", "client", "--for", "node").returncode == 2
     assert "not a directory" in cli.run("env", "shop", "--write", "nowhere/.env").stderr
     (cli.folder / "link").symlink_to("elsewhere")

@@ -54,6 +54,20 @@ def test_every_preset_is_right(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_typo_and_the_name_of_a_part_are_told_with_the_preset(name: str) -> None:
+    for typo in (
+        name[:1] + name[2:],
+        name.upper(),
+        name.replace("-", "_"),
+        *presets()[name].aliases,
+    ):
+        if typo not in presets() and len(name) > 4:
+            assert f"did you mean {name!r}" in refused(
+                f"redis: {{}}\napps: {{a: {{redis: {{for: '{typo}'}}}}}}"
+            )
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_two_apps_with_a_prefix_share_no_key_and_one_without_can_be_alone(name: str) -> None:
     preset = presets()[name]
     keys = "keys: 'APP:*', " if preset.default is None else ""
@@ -104,6 +118,13 @@ def test_server_settings_follow_from_the_software_unless_the_file_says_others() 
     ("text", "said"),
     [
         ("{a: {redis: {for: celry}}}", "unknown preset 'celry' (did you mean 'celery'?)"),
+        ("{a: {redis: {for: slowapi}}}", "did you mean 'limits'?"),
+        ("{a: {redis: {for: Celery}}}", "did you mean 'celery'?"),
+        ("{a: {redis: {for: 'celery, rq'}}}", "write a list: [celery, rq]"),
+        ("{a: {redis: {for: go-redis}}}", "'mngdb render preset' lists them"),
+        ("{a: {redis: {for: bull}}}", "'mngdb render preset' lists them"),
+        ("{a: {redis: {for: spring}}}", "drivers are named under 'env': env: {for: spring}"),
+        ("{a: {for: prisma}}", "a: {env: {for: prisma}}"),
         ("{a: {redis: {for: celery, keys: '*'}}}", "'*' is every key; celery needs a prefix"),
         ("{a: {redis: {for: taskiq}}}", "taskiq needs a prefix"),
         ("{a: {redis: {for: celery, keys: a}}}", "'a' has no prefix for celery"),
@@ -188,6 +209,11 @@ def test_a_hundred_apps_are_read_at_once() -> None:
     found = stack(f"redis: {{}}\napps:\n{lines}")
     assert time.process_time() - start < 1
     assert len(found.apps) == 100
+
+
+def test_render_preset_has_the_keys_of_the_file_too() -> None:
+    shown = CliRunner().invoke(cli, ["render", "preset", "huey", "--keys", "a-b:*"]).output
+    assert "a-b:*, huey.*.ab" in shown
 
 
 def test_render_preset_prints_one_or_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,11 +46,13 @@ def test_variables_of_names_that_differ_in_no_letter_are_numbered() -> None:
     [
         ("postgres: {databases: ['t_*']}", "the first database is the main one"),
         ("postgres: {databases: [a, '*']}", "every database of the server"),
-        ("postgres: {databases: [a, '*_test']}", "'*' stands for the rest of a name"),
-        ("postgres: 'a_*'", "no whole name"),
+        ("postgres: {databases: [a, '*_test']}", "'*_test': '*' can only be the end"),
+        ("postgres: 'a_*'", "databases: [NAME, 'a_*']"),
         ("postgres: {databases: [a, a]}", "listed twice"),
         ("postgres: {databases: [a, postgres]}", "the server's own database"),
-        ("postgres: {databases: []}", "the key 'database' is missing"),
+        ("postgres: {databases: []}", "needs at least one entry"),
+        ("postgres: {databases: a}", "has to be a list: [a]"),
+        ("postgres: {databses: [a]}", "unknown key 'databses' (did you mean 'databases'?)"),
         (
             "postgres: {database: a, access: readonly, create_databases: true}",
             "creates no databases",

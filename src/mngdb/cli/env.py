@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mngdb.cli.common import Options, common, say, say_json, tell, verbatim
+from mngdb.errors import UsageError
 from mngdb.spec.engine_info import DRIVERS
+from mngdb.spec.problems import near
 from mngdb.words import many
 
 #: What `--for` takes besides drivers: how the lines are written, or where an app reads them.
@@ -21,7 +24,13 @@ class _Apps(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
-        super().parse_args(ctx, args)
+        try:
+            super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name not in {one for p in _of_app.params for one in p.opts}:
+                raise
+            text = f"{error.option_name} belongs behind the app"
+            raise UsageError(text, f"mngdb env APP {error.option_name} …") from None
         rest = [*ctx._protected_args, *ctx.args]
         behind = given[given.index("--") + 1 :] if "--" in given else None
         ctx.meta["app"] = behind is not None and rest == behind
@@ -33,6 +42,24 @@ class _Apps(click.Group):
         if args and (ctx.meta["app"] or args[0] not in self.commands):
             return "APP", _of_app, args
         return super().resolve_command(ctx, args)
+
+
+def _known(*formats: str) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], Any]:
+    """Refuses what is neither a driver nor one of the formats, with the nearest."""
+
+    def check(
+        ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        known = [*formats, *DRIVERS]
+        for value in values:
+            text = f"unknown driver {value[:40]!r}{near(value.lower(), known)}"
+            if "," in value:
+                text = f"{value[:40]!r} has several names: repeat --for"
+            if value not in known:
+                raise click.BadParameter(text, ctx, param)
+        return values
+
+    return check
 
 
 @click.group(cls=_Apps, subcommand_metavar="APP | check [FILE] | example", no_args_is_help=False)
@@ -52,7 +79,7 @@ def env(_: Options) -> None:
     "--for",
     "readers",
     multiple=True,
-    type=click.Choice([*_FORMATS, *DRIVERS]),
+    callback=_known(*_FORMATS),
     metavar="NAME",
     help="Driver or framework to print the variables for, one for each server (repeatable): "
     + ", ".join(DRIVERS)
@@ -76,7 +103,6 @@ def _of_app(
     options: Options, app: str, readers: Sequence[str], file: Path | None, published: bool
 ) -> None:
     """Print the variables of APP."""
-    from mngdb.errors import UsageError
     from mngdb.ops.env_file import write
     from mngdb.ops.variables import dotenv, env_file, source
     from mngdb.ops.variables import env as make
@@ -120,7 +146,7 @@ def _of_app(
     "--for",
     "drivers",
     multiple=True,
-    type=click.Choice(DRIVERS),
+    callback=_known(),
     metavar="DRIVER",
     help="Driver or framework that the variables are for (repeatable). Default: as the file says.",
 )
@@ -141,7 +167,6 @@ def check(
     not be observed.
     """
     from mngdb.cli.check import show_table, summary
-    from mngdb.errors import UsageError
     from mngdb.ops.env_check import default_file, env_check
 
     if file and environment:

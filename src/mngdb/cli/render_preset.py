@@ -29,7 +29,7 @@ def preset(options: Options, name: str | None, keys: str) -> None:
     try:
         found = presets()[check_name(name)]
     except ValueError as error:
-        raise UsageError(str(error), "'mngdb render preset' lists them") from None
+        raise UsageError(str(error)) from None
     _show(options, {"preset": name, **found.document(prefix)}, [*found.lines(name, prefix)])
 
 

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb import disk
 from mngdb.checks import registry, uris
 from mngdb.dotenv import unambiguous
 from mngdb.errors import SecretError, UsageError
 from mngdb.facts.environment import EnvFacts, EnvFile
-from mngdb.findings import Seen, see
+from mngdb.findings import Finding, Seen, see
 from mngdb.ops.check import Report
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.variables import dotenv, variables
 from mngdb.secret import Secret, app_of
+from mngdb.spec.engine_info import DRIVERS
 from mngdb.vaults.git import repository
 
 EXAMPLE = ".env.example"
 #: Stands in an example where a secret belongs.
 PLACEHOLDER = "REPLACE-ME"
+#: The remedy that names no app, in checks/environment.yaml.
+_GIVE = "mngdb env APP --write .env"
 #: A file larger than this holds no variables.
 _MOST = 1 << 20
 
@@ -40,7 +45,40 @@ def env_check(
     needed = _needed(context, apps or _whose(context, given), drivers)
     if found is None:
         given = {name: value for name, value in given.items() if _ours(name, needed)}
-    return _judged(context, given, _file(file, found) if file and found else None, needed)
+    report = _judged(context, given, _file(file, found) if file and found else None, needed)
+    if len(needed) > 1:
+        return report
+    (app,) = needed
+    other = "" if drivers else _format(context, app, given, needed[app])
+    return Report(tuple(_told(one, app, file, other) for one in report.findings))
+
+
+def _told(found: Finding, app: str, file: Path | None, other: str) -> Finding:
+    """A finding whose remedy names the app, the file and the format that the variables have."""
+    where = str(file or ".env")
+    remedy = found.remedy.replace(_GIVE, shlex.join(["mngdb", "env", app, "--write", where]))
+    if other and found.verdict == "fail" and found.remedy == _GIVE:
+        check = shlex.join(["mngdb", "env", "check", *([where] if file else []), "--for", other])
+        remedy = (
+            f"the variables are those for {other}: {check}, or 'env: {{for: {other}}}' in the file"
+        )
+    return replace(found, remedy=remedy)
+
+
+def _format(
+    context: Context, app: str, given: Mapping[str, Secret], needed: Mapping[str, Secret]
+) -> str:
+    """The driver whose variables these are, where they are not those that are needed; or empty."""
+    if given.keys() >= needed.keys():
+        return ""
+    for one in DRIVERS:
+        try:
+            names = variables(context, app, drivers=[one]).keys()
+        except UsageError:
+            continue  # of another engine
+        if names and given.keys() >= names:
+            return one
+    return ""
 
 
 def _judged(
@@ -145,9 +183,9 @@ def _read(path: Path) -> _Read:
     for binding in parse_stream(io.StringIO(text.removeprefix("\ufeff"))):
         name = binding.key
         if name is None:
-            wrong += [_line(binding.original)] if binding.error else []
+            wrong += [line_of(binding.original)] if binding.error else []
         elif not name.replace("_", "a").isalnum() or name[0].isdigit() or binding.value is None:
-            wrong.append(_line(binding.original))
+            wrong.append(line_of(binding.original))
         else:
             twice += [name] if name in dict(pairs) else []
             same = unambiguous(binding.original.string) and not (marked and not pairs)
@@ -162,7 +200,7 @@ def _read(path: Path) -> _Read:
     )
 
 
-def _line(original: object) -> int:
+def line_of(original: object) -> int:
     """The line of what was read; empty lines before belong to it."""
     text, line = str(getattr(original, "string", "")), int(getattr(original, "line", 1))
     return line + (len(text) - len(text.lstrip("\r\n"))) // (2 if "\r" in text else 1)

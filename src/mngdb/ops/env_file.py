@@ -11,7 +11,7 @@ from msgspec import Struct
 from mngdb import disk
 from mngdb.errors import UnobservableError, UsageError
 from mngdb.ops.context import Context
-from mngdb.ops.env_check import read_text
+from mngdb.ops.env_check import line_of, read_text
 from mngdb.secret import app_of
 from mngdb.vaults.git import repository
 
@@ -43,6 +43,11 @@ def _merged(context: Context, app: str, path: Path, before: str, lines: Mapping[
     kept, left = [], dict(lines)
     for binding in parse_stream(io.StringIO(before)):
         name, text = binding.key, binding.original.string
+        if binding.error:
+            raise UsageError(
+                f"{path}:{line_of(binding.original)}: cannot be read; is a quote not closed?",
+                "correct the line, or write to another file",
+            )
         if name is None or name not in lines:
             kept.append(text)
             continue

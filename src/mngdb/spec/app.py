@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from mngdb.spec.base import BaseGrant, BaseInstance, Model
+from mngdb.spec.base import BaseGrant, BaseInstance, Model, located
 from mngdb.spec.engine_info import DRIVERS, ENGINE_INFO
 from mngdb.spec.names import InstanceName
 from mngdb.spec.problems import Problem, near
@@ -16,6 +16,11 @@ from mngdb.spec.several import DatabasesGrant
 
 #: What a variable may be called.
 VARIABLE = "[A-Z_][A-Z0-9_]{0,99}"
+#: Those by which programs are found and started: a shell that reads them would have no commands.
+_PROCESS = re.compile(
+    "PATH|HOME|IFS|ENV|BASH_ENV|SHELL|USER|LOGNAME|PWD|TERM|LANG|LC_.*|LD_.*|DYLD_.*"
+    "|PYTHON(PATH|HOME|STARTUP)|NODE_(OPTIONS|PATH)|JAVA_TOOL_OPTIONS|RUBYOPT|PERL5(LIB|OPT)"
+)
 
 
 def _driver(value: str) -> str:
@@ -33,6 +38,8 @@ def _prefix(value: str) -> str:
 def _variable(value: str) -> str:
     if not re.fullmatch(VARIABLE, value):
         raise ValueError(f"{value[:40]!r} is not a variable; use A-Z, 0-9 and _")
+    if _PROCESS.fullmatch(value):
+        raise ValueError(f"{value} is a variable of the shell or of programs; choose another name")
     return value
 
 
@@ -64,8 +71,13 @@ class AppEnv(Model):
     @classmethod
     def _short(cls, value: Any) -> Any:
         """Variables may stand beside the other keys."""
+        if isinstance(value, str) and value in DRIVERS:
+            raise ValueError(f"has to be a mapping of keys: {{for: {value}}}")
         if not isinstance(value, dict):
             return value
+        for key in value:
+            if isinstance(key, str) and key.islower() and "_" in key:
+                raise located(f"variables are written in capitals: {key.upper()}", key)
         own = {k: v for k, v in value.items() if isinstance(k, str) and re.fullmatch(VARIABLE, k)}
         if not own:
             return value

@@ -17,7 +17,7 @@ from mngdb.spec import source
 from mngdb.spec.app import AppKeys, check_app_keys
 from mngdb.spec.base import BaseGrant, BaseInstance
 from mngdb.spec.conflicts import conflicts, unkept
-from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.engine_info import DRIVERS, ENGINE_INFO
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.file import StackFile
 from mngdb.spec.problems import KEY, Problem, near, spec_error
@@ -166,6 +166,8 @@ def with_software(
         text = f"{app} uses {' and '.join(able)}" if able else f"{app} uses no Redis"
         place = able[0] if able else "redis"
         hint = f"write it under the instance that it is about: {app}: {{{place}: {{for: …}}}}"
+        if not able and named in DRIVERS:
+            hint = f"drivers are named under 'env': {app}: {{env: {{for: {named}}}}}"
         return rights, [(at, text, hint)]
     value = rights[able[0]]
     value = dict(value) if isinstance(value, dict) else {"keys": value}
@@ -229,7 +231,10 @@ def _problem(
             return trail, f"a secret does not belong in the file (key {key!r})", _VAULT_HINT
         known = _known_keys(model, trail[len(prefix) : -1], document.data, prefix)
         text = f"unknown key {_shown(key)}{near(key, known)}"
-        return _below(document.data, trail), text, None
+        hint = None
+        if key == "for" and prefix[:1] == ("apps",):
+            hint = "'for' names what uses Redis; drivers are named under 'env': env: {for: …}"
+        return _below(document.data, trail), text, hint
     if kind == "missing":
         return trail, f"the key {str(error['loc'][-1])!r} is missing", None
     if kind == "engine" and isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -11,8 +12,10 @@ from msgspec import Struct, convert
 from msgspec.structs import asdict, replace
 
 from mngdb.data import values
-from mngdb.spec.problems import near
+from mngdb.spec.engine_info import DRIVERS
 
+#: How alike a name has to be to that of a preset: `go-redis` is not `django-redis`.
+_ALIKE = 0.84
 #: What may be evicted, as a server of ours gets it where the file does not say.
 _EVICTION = {
     "noeviction": "noeviction: no key may be lost",
@@ -35,7 +38,7 @@ class Rights(Struct, frozen=True, forbid_unknown_fields=True):
 
     def below(self, prefix: str) -> Rights:
         """The same with a prefix filled in."""
-        return self._filled(prefix, prefix.rstrip(":./-_"), re.sub("[^a-z0-9]", "", prefix.lower()))
+        return self._filled(prefix, prefix.rstrip(":./-_"), _plain(prefix))
 
     def anywhere(self) -> Rights:
         """The same with `*` for the prefix: what it uses whatever it is told."""
@@ -64,6 +67,8 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     sharing: str
     """How two apps of this kind share a server, or why they cannot."""
+    aliases: tuple[str, ...] = ()
+    """Other names that people look for: of parts of it, of what it is used with."""
     default: Rights | None = None
     """Without a prefix of the app's own. None: it needs one."""
     prefixed: Rights | None = None
@@ -76,6 +81,8 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the server that it needs."""
     eviction: Literal["noeviction", "volatile", "allkeys"] | None = None
     """What may be evicted: nothing, keys that expire, or any key, since most never expire."""
+    sessions: bool = False
+    """Whether its keys are named after the IDs by which users are logged in."""
 
     def rights(self, prefix: str | None) -> Rights | None:
         """What it gets, given the prefix of the app's keys. None: it needs one."""
@@ -85,9 +92,14 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
 
     def document(self, prefix: str) -> dict[str, object]:
         """For JSON, with the prefix filled in."""
-        forms = {"default": self.default, "prefixed": self.prefixed}
+        forms = {"default": self.default, "prefixed": self._given(prefix)}
         filled = {key: one and asdict(one.below(prefix)) for key, one in forms.items()}
         return asdict(self) | filled | {"sharing": self.shared(prefix)}
+
+    def _given(self, prefix: str) -> Rights | None:
+        """`prefixed` with the keys that the file itself names."""
+        form = self.prefixed
+        return form and replace(form, keys=tuple(dict.fromkeys((f"{prefix}*", *form.keys))))
 
     def shared(self, prefix: str) -> str:
         """`sharing` with the prefix filled in."""
@@ -96,7 +108,8 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
     def lines(self, name: str, prefix: str) -> Iterator[str]:
         """For people: what the file says, and what follows from it."""
         yield self.title
-        for rights, keys in ((self.default, ""), (self.prefixed, f"keys: '{prefix}*', ")):
+        forms = ((self.default, ""), (self._given(prefix), f"keys: '{prefix}*', "))
+        for rights, keys in forms:
             if rights is not None:
                 yield f"\nredis: {{{keys}for: {name}}}"
                 yield from _rows(rights.below(prefix))
@@ -131,10 +144,33 @@ def presets() -> dict[str, Preset]:
 
 
 def check_name(value: str) -> str:
-    """The name of a preset. Raises ValueError with the nearest."""
+    """The name of a preset. Raises ValueError with the one that is meant."""
     if value not in presets():
-        raise ValueError(f"unknown preset {value[:40]!r}{near(value, list(presets()))}")
+        raise ValueError(f"unknown preset {value[:40]!r}{_meant(value)}")
     return value
+
+
+def _meant(value: str) -> str:
+    """The end of the sentence on an unknown name: what to write. Never another library's name."""
+    words = [word for word in re.split(r"[\s,]+", value) if word]
+    if len(words) > 1 and presets().keys() >= {*words}:
+        return f"; write a list: [{', '.join(words)}]"
+    known = {
+        _plain(one): name for name, found in presets().items() for one in (*found.aliases, name)
+    }
+    close = difflib.get_close_matches(_plain(value[:100]), known, n=1, cutoff=_ALIKE)
+    if close:
+        return f" (did you mean {known[close[0]]!r}?)"
+    if value in DRIVERS:
+        return f"; drivers are named under 'env': env: {{for: {value}}}"
+    return (
+        "; 'mngdb render preset' lists them. Software that puts one prefix before all of its keys "
+        "needs none"
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def prefix_of(pattern: str) -> str | None:

@@ -75,8 +75,8 @@ def _without_echoes(problems: Sequence[Problem]) -> list[Problem]:
     kept = []
     for trail, message, hint in problems:
         missing = re.fullmatch(r"the key '(\w+)' is missing", message)
-        if missing and (trail, missing[1]) in meant:
-            continue
+        if missing and any(at == trail and key.startswith(missing[1]) for at, key in meant):
+            continue  # `databses` is neither `database` nor `databases`
         if message == _EITHER and any(t[: len(trail)] == trail != t for t, _, _ in problems):
             continue
         clean = trail[:-1] if trail[-1:] == (KEY,) else trail

@@ -27,7 +27,10 @@ Eviction = Literal[
     "volatile-ttl",
 ]
 
-
+#: The setting that publishes what becomes of keys.
+EVENTS = "notify-keyspace-events"
+#: What ends the parts of a channel's name, and how many more parts PSUBSCRIBE may name with `*`.
+_SEPARATORS, _LEVELS = ":./", 2
 #: What it lets wait when the file says nothing.
 _BACKLOG = 511
 
@@ -182,9 +185,9 @@ class RedisInstance(BaseInstance):
         more: dict[str, Any] = {}
         if "eviction" not in self.model_fields_set and needed & {"noeviction", "volatile"}:
             more["eviction"] = "noeviction" if "noeviction" in needed else "volatile-lru"
-        events = "".join(sorted({f for one in every for f in one.settings.get(_EVENTS, "")}))
-        if events and _EVENTS not in self.settings:
-            more["settings"] = self.settings | {_EVENTS: events}
+        flags = "".join(sorted({f for one in every for f in one.settings.get(EVENTS, "")}))
+        if flags and EVENTS not in self.settings:
+            more["settings"] = self.settings | {EVENTS: flags}
         return self.model_copy(update=more) if more else self
 
     def contradictions(self, rights: Mapping[str, BaseGrant]) -> Iterator[tuple[str, str, str]]:
@@ -197,15 +200,12 @@ class RedisInstance(BaseInstance):
             text = f"{name} of {app} must not lose keys, and {cache} of {other} fills the memory"
             hint = "give one of them an instance of its own, or write 'eviction' for this one"
             yield "eviction", f"{text} with keys that never expire", hint
-        said = self.settings.get(_EVENTS)
+        said = self.settings.get(EVENTS)
         for app, name, preset in every:
-            flags = preset.settings.get(_EVENTS, "")
-            if said is not None and not _events(flags) <= _events(said):
-                text = f"{name} of {app} needs {_EVENTS} {flags}, and the file says {said!r}"
+            flags = preset.settings.get(EVENTS, "")
+            if said is not None and not events(flags) <= events(said):
+                text = f"{name} of {app} needs {EVENTS} {flags}, and the file says {said!r}"
                 yield "settings", text, "remove the setting, or add what is missing"
-
-
-_EVENTS = "notify-keyspace-events"
 
 
 def _software(rights: Mapping[str, BaseGrant]) -> Iterator[tuple[str, str, Preset]]:
@@ -229,10 +229,11 @@ class RedisGrant(BaseGrant):
     keys of its own. Hash tags are written as they are: `"{shop}:*"`."""
     channels: list[RedisPattern] | None = None
     """Patterns of its pub/sub channels. Default: the same as `keys`; with `for`, those that the
-    software needs. PSUBSCRIBE takes such a pattern only as it is written here; see `patterns`."""
+    software needs. `"chat:*"` permits SUBSCRIBE to all channels that begin so, and PSUBSCRIBE of
+    `chat:*`, `chat:*:*` and `chat:*:*:*`; for others see `patterns`."""
     patterns: list[RedisGlob] = Field(default_factory=lambda: [])
-    """Patterns that it gives to PSUBSCRIBE, besides those of `channels`: Redis compares them letter
-    by letter, so `"chat:*"` does not permit `PSUBSCRIBE chat:room:*`. Each has to be below one of
+    """Further patterns that it gives to PSUBSCRIBE: Redis compares them letter by letter, so
+    `channels: ["chat:*"]` does not permit `PSUBSCRIBE chat:room:*`. Each has to be below one of
     `channels`."""
     access: Literal["readwrite", "readonly"] = "readwrite"
     """`readonly` can read its keys but not change them."""
@@ -341,6 +342,19 @@ class RedisGrant(BaseGrant):
         """Patterns of all its channels, as ACL rules have them."""
         return [*(self.keys if self.channels is None else self.channels), *self.patterns]
 
+    @property
+    def levels(self) -> list[str]:
+        """The patterns below its channels that people give to PSUBSCRIBE: `chat:*:*` and
+        `chat:*:*:*` of `chat:*`. Channels with names of the software's own have none."""
+        rights = [presets()[name].rights(self.prefix) for name in self.software]
+        made = {one for found in rights if found for one in found.channels} - {f"{self.prefix}*"}
+        found: list[str] = []
+        for one in self.keys if self.channels is None else self.channels:
+            head = prefix_of(one)
+            if head and head[-1] in _SEPARATORS and one not in made and "*" not in self.heard:
+                found += [one + f"{head[-1]}*" * count for count in range(1, _LEVELS + 1)]
+        return [one for one in found if one not in self.heard]
+
     def resolved(self, *, alone: bool) -> RedisGrant:
         """The same with everything that its software needs, and without `for`. `alone`: no other
         app is on the instance."""
@@ -392,5 +406,6 @@ def _covers(channel: str, pattern: str) -> bool:
     return re.fullmatch(expression, pattern) is not None
 
 
-def _events(flags: str) -> set[str]:
+def events(flags: str) -> set[str]:
+    """What the flags of `notify-keyspace-events` mean, one by one."""
     return set(flags.replace("A", "g$lshzxetd"))

@@ -55,7 +55,11 @@ class DatabasesGrant(BaseGrant):
         if not isinstance(value, dict) or "database" in value:
             return value
         named = value.get("databases")
-        first = named[0] if isinstance(named, list) and named else None
+        if isinstance(named, str):
+            raise located(f"has to be a list: [{named[:40]}]", "databases")
+        if named == []:
+            raise located("needs at least one entry", "databases")
+        first = named[0] if isinstance(named, list) else None
         if not isinstance(first, str):
             return value
         if first.endswith(REST):
@@ -66,10 +70,12 @@ class DatabasesGrant(BaseGrant):
     @model_validator(mode="after")
     def _once(self) -> DatabasesGrant:
         if REST in self.database:
-            raise located(f"{self.database!r} is no whole name: 'databases' takes beginnings")
+            text = f"{self.database!r} is not a whole name: databases: [NAME, {self.database!r}]"
+            raise located(text, "database")
         for at, one in enumerate(self.databases):
             if REST in one[:-1]:
-                raise located(f"{one!r}: '*' stands for the rest of a name", "databases", at)
+                text = f"{one!r}: '*' can only be the end of a name: 'test_*'"
+                raise located(text, "databases", at)
             if one == REST:
                 raise located("'*' would be every database of the server", "databases", at)
             if one in self.databases[:at]:

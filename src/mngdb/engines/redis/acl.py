@@ -152,10 +152,15 @@ def app_user(name: str, grant: RedisGrant, secrets: Iterable[Secret], mark: str)
         on=True,
         passwords=frozenset(map(sha256, secrets)),
         keys=_patterns(sign, grant.keys),
-        channels=_patterns("&", grant.heard),
+        channels=_patterns("&", grant.heard) | levels(grant),
         commands=" ".join(command_rules(grant)),
         selectors=frozenset({_selector(mark)}),
     )
+
+
+def levels(grant: RedisGrant) -> frozenset[str]:
+    """The rules for patterns below the app's channels; they permit no other channel."""
+    return frozenset(f"&{pattern}" for pattern in grant.levels)
 
 
 def admin_user(secret: Secret) -> User:
@@ -277,6 +282,7 @@ def describe(grant: RedisGrant) -> str:
     if grant.channels is not None:
         parts.append(f"channels {', '.join(dict.fromkeys(grant.channels)) or 'none'}")
     more = [one for one in dict.fromkeys(grant.patterns) if one not in (grant.channels or ())]
+    more += grant.levels if grant.channels is not None else []
     parts += [f"PSUBSCRIBE {', '.join(more)}"] if more else []
     parts += [" ".join(grant.commands)] if grant.commands else []
     head = f"for {', '.join(grant.software)}: " if grant.software else ""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 
+from mngdb.engines.redis.software import one_software
 from mngdb.model import DesiredInstance, Notice
 from mngdb.spec.presets import presets
-from mngdb.spec.redis import RedisGrant, RedisInstance
+from mngdb.spec.redis import RedisGrant
 
-#: What may be evicted where software must not lose keys, to the policy.
-_POLICIES = {"noeviction": "noeviction", "volatile": "volatile-lru"}
 #: What channels of keyspace notifications begin with.
 _EVENTS = "__key"
 #: Overlaps that a notice names.
@@ -21,7 +20,8 @@ _SHOWN = 3
 def notices(asked: DesiredInstance) -> Iterator[Notice]:
     """What a person should know of the patterns, none of which is wrong by itself."""
     name, grants = asked.instance.name, asked.instance.granted(RedisGrant)
-    found = shared(grants)
+    told = _told(grants)
+    found = _pairs(grants, _keys(grants), told)
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         yield Notice(
@@ -29,7 +29,7 @@ def notices(asked: DesiredInstance) -> Iterator[Notice]:
             f"apps share keys: {'; '.join(found[:_SHOWN])}{more}",
             "if they are not meant to, give each app a pattern of its own: 'APP:*'",
         )
-    heard = [pair for pair in shared_channels(grants) if pair not in found]
+    heard = [pair for pair in _pairs(grants, _channels(grants), told) if pair not in found]
     if heard:
         more = f" and {len(heard) - _SHOWN} more" if len(heard) > _SHOWN else ""
         yield Notice(
@@ -37,7 +37,6 @@ def notices(asked: DesiredInstance) -> Iterator[Notice]:
             f"apps share channels: {'; '.join(heard[:_SHOWN])}{more}",
             "if they are not meant to, give each app channels of its own: 'APP:*'",
         )
-    yield from _software(asked, grants)
     for app, grant in grants.items():
         only = grant.keys[0] if len(grant.keys) == 1 else ""
         if only and _literal(only) == only:
@@ -48,55 +47,44 @@ def notices(asked: DesiredInstance) -> Iterator[Notice]:
             )
 
 
-def _software(asked: DesiredInstance, grants: Mapping[str, RedisGrant]) -> Iterator[Notice]:
-    """What software lacks here: a prefix that it cannot have, settings of a server not ours, a
-    policy that evicts its jobs since the file says so."""
-    name, spec = asked.instance.name, asked.instance.spec
-    users: dict[str, list[str]] = {}
-    for app, grant in grants.items():
-        for one in grant.software:
-            users.setdefault(one, []).append(app)
-    for one, apps in users.items():
-        preset = presets()[one]
-        if len(apps) > 1 and preset.prefixed is None:
-            text = f"{' and '.join(apps[:_SHOWN])} are one {one}: it has no prefix"
-            hint = "if they are several, give each an instance of its own: instances: {NAME: …}"
-            yield Notice(name, text, hint)
-        wanted = [f"{key} {value}" for key, value in preset.settings.items()]
-        if preset.eviction in _POLICIES:
-            wanted.append(f"maxmemory-policy {_POLICIES[preset.eviction]}")
-        if wanted and not asked.managed:
-            text = f"{one} of {apps[0]} needs {' and '.join(wanted)}"
-            yield Notice(
-                name, text, "ask its operator, or write it under 'settings' and 'eviction'"
-            )
-        elif (
-            preset.eviction in _POLICIES
-            and isinstance(spec, RedisInstance)
-            and spec.eviction.startswith("allkeys")
-        ):
-            text = f"{one} of {apps[0]} loses keys when memory is full: 'eviction: {spec.eviction}'"
-            yield Notice(name, text, f"{name}: {{eviction: {_POLICIES[preset.eviction]}}}")
-
-
 def shared(grants: Mapping[str, RedisGrant]) -> list[str]:
     """Two apps each that can access the same keys, with the patterns by which they do. One that
     may only read shares them on purpose: that is written in the file."""
-    return _pairs(grants, {app: grant.keys for app, grant in grants.items()})
+    return _pairs(grants, _keys(grants))
 
 
 def shared_channels(grants: Mapping[str, RedisGrant]) -> list[str]:
     """The same for channels, without those of the server's own events, which are everybody's."""
-    return _pairs(
-        grants,
-        {
-            app: [one for one in dict.fromkeys(grant.heard) if not one.startswith(_EVENTS)]
-            for app, grant in grants.items()
-        },
-    )
+    return _pairs(grants, _channels(grants))
 
 
-def _pairs(grants: Mapping[str, RedisGrant], patterns: Mapping[str, list[str]]) -> list[str]:
+def _keys(grants: Mapping[str, RedisGrant]) -> dict[str, list[str]]:
+    return {app: grant.keys for app, grant in grants.items()}
+
+
+def _channels(grants: Mapping[str, RedisGrant]) -> dict[str, list[str]]:
+    return {
+        app: [one for one in dict.fromkeys(grant.heard) if not one.startswith(_EVENTS)]
+        for app, grant in grants.items()
+    }
+
+
+def _told(grants: Mapping[str, RedisGrant]) -> set[tuple[str, str]]:
+    """Apps, each with a pattern of software that it shares with others, which is told by itself."""
+    return {
+        (app, pattern)
+        for one, apps in one_software(grants)
+        for app in apps
+        if (rights := presets()[one].rights(grants[app].prefix)) is not None
+        for pattern in (*rights.keys, *rights.channels, *rights.patterns)
+    }
+
+
+def _pairs(
+    grants: Mapping[str, RedisGrant],
+    patterns: Mapping[str, list[str]],
+    told: Collection[tuple[str, str]] = (),
+) -> list[str]:
     writers = [app for app, grant in grants.items() if grant.access == "readwrite"]
     every = sorted((_literal(p), p, app) for app in writers for p in patterns[app])
     found: dict[tuple[str, str], str] = {}
@@ -105,6 +93,8 @@ def _pairs(grants: Mapping[str, RedisGrant], patterns: Mapping[str, list[str]]) 
             if not other_head.startswith(head):
                 break  # sorted: nor does any that follows
             if app == other_app or not overlap(one, other):
+                continue
+            if (app, one) in told and (other_app, other) in told:
                 continue
             if not _told_apart(grants[app], one, grants[other_app], other):
                 first, second = sorted((app, other_app))

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mngdb.engines import logins
-from mngdb.engines.redis import acl, patterns, render
+from mngdb.engines.redis import acl, patterns, render, software
 from mngdb.engines.redis.facts import Facts
 from mngdb.errors import UsageError
 from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
 from mngdb.spec.agent import MONITOR
-from mngdb.spec.redis import RedisGrant
+from mngdb.spec.redis import EVENTS, RedisGrant, events
 
 if TYPE_CHECKING:
     from mngdb.engines.redis.client import Session
@@ -34,8 +34,6 @@ _SIZES = {
 }  # fmt: skip
 #: Redis keeps this many descriptors for itself (CONFIG_MIN_RESERVED_FDS).
 _RESERVED_FILES = 32
-#: What `A` stands for in notify-keyspace-events.
-_ALL_EVENTS = set("g$lshzxetd")
 
 
 def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
@@ -44,7 +42,8 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     Raises UsageError for what no step can cure: an unknown setting or command, a login that
     another stack made.
     """
-    notices = [*patterns.notices(asked)]
+    said = (render.settings if asked.managed else render.explicit)(asked)
+    notices = [*patterns.notices(asked), *software.notices(asked, {**facts.settings, **said})]
     _refuse_unknown(asked, facts)
     changes = tuple(_changes(asked, facts, notices))
     steps = (*_wanted_users(asked, facts, notices), *_unwanted_users(asked, facts, notices))
@@ -64,8 +63,8 @@ def same(name: str, found: str, wanted: str) -> bool:
     """Whether two values of a setting mean the same: 64mb and 67108864, Ex and xE."""
     if found == wanted:
         return True
-    if name == "notify-keyspace-events":
-        return _events(found) == _events(wanted)
+    if name == EVENTS:
+        return events(found) == events(wanted)
     if name == "client-output-buffer-limit":
         # one that names some classes leaves the others as they are
         return _limits(wanted).items() <= _limits(found).items()
@@ -85,11 +84,6 @@ def _same_word(one: str, other: str) -> bool:
 def _number(word: str) -> float:
     match = re.fullmatch(r"(\d+)(b|kb?|mb?|gb?)", word.lower())
     return int(match[1]) * _SIZES[match[2]] if match else float(word)
-
-
-def _events(value: str) -> set[str]:
-    events = set(value)
-    return events - {"A"} | _ALL_EVENTS if "A" in events else events
 
 
 def _limits(value: str) -> dict[str, tuple[float, ...]]:
@@ -178,8 +172,8 @@ def _wanted_users(
             right = "read metrics, no keys"
         if login and logins.needs_consent(asked, login):
             yield logins.take_over(asked, login)
-            if found and asked.instance.adopt:
-                yield from _widened(asked, facts, found, user)
+            if found and grant and asked.instance.adopt:
+                yield from _widened(asked, facts, found, user, grant)
                 if app not in asked.unknown and not user.passwords <= found.passwords:
                     notices.append(logins.other_password(asked, app))
             continue
@@ -192,10 +186,11 @@ def _wanted_users(
 
 
 def _widened(
-    asked: DesiredInstance, facts: Facts, found: acl.User, wanted: acl.User
+    asked: DesiredInstance, facts: Facts, found: acl.User, wanted: acl.User, grant: RedisGrant
 ) -> Iterator[Step[Session]]:
-    """An adopted login gets the keys and channels that it lacks, and keeps all that it has."""
-    rules = [*acl.lacking(found, wanted)]
+    """An adopted login gets the keys and channels of the file that it lacks, and keeps all that it
+    has."""
+    rules = [rule for rule in acl.lacking(found, wanted) if rule not in acl.levels(grant)]
     name = found.name
     if rules:
 
