@@ -6,6 +6,7 @@ https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
@@ -296,6 +297,8 @@ def excess(user: User, other: User) -> str:
     parts = []
     for sign, what in _SIGNS.items():
         patterns = sorted(r.removeprefix(sign) for r in rules - had if r.startswith(sign))
+        # sorted: one comes before those that follow from it
+        patterns = [p for n, p in enumerate(patterns) if not _follows(p, patterns[:n])]
         if patterns and f"{sign}*" not in had:
             parts.append(f"{what} {', '.join(patterns)}")
     kept = set(other.commands.split(" "))
@@ -304,6 +307,11 @@ def excess(user: User, other: User) -> str:
     more = f" and {len(commands) - _MOST} more" if len(commands) > _MOST else ""
     parts += [" ".join(commands[:_MOST]) + more] if commands else []
     return ", ".join(parts)
+
+
+def _follows(pattern: str, others: Iterable[str]) -> bool:
+    """Whether a pattern is another with more parts that are stars: `a:*:*` of `a:*`."""
+    return any(re.fullmatch(re.escape(one) + r"([:./]\*)+", pattern) for one in others)
 
 
 def lacking(found: User, wanted: User) -> Iterator[str]:
