@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import Enum
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import PurePath
 
 from mngdb.data import texts
+
+
+def finders(words: Iterable[str]) -> dict[str, re.Pattern[bytes]]:
+    """Patterns that find any of `words`, in ASCII: one for each first letter, since `re` skips to a
+    letter that it is given many times as fast as to one of several."""
+    return {
+        letter: re.compile(f"{re.escape(letter)}(?:{'|'.join(ends)})".encode())
+        for letter, ends in (
+            (letter, [re.escape(word[1:]) for word in some])
+            for letter, some in groupby(sorted(words), itemgetter(0))
+        )
+    }
+
 
 _WORDS = {name: frozenset(words.split()) for name, words in texts(__file__).items()}
 
@@ -40,7 +56,7 @@ _MARKED = re.compile(
 _WORDS_OF = re.compile(r"[A-Za-z]+")
 #: Nothing but signs that stand for signs, after what tells the kind of a token.
 _SIGNS = re.compile(r"(?:[A-Za-z]{2,6}[-_])*(?:[xX*.•…_#?0-]|\.\.\.)+(?:[-_.][xX*.•…#?0-]+)*")
-_HINTS = [word.encode() for word in (*_WORDS["hints"], "user ")]
+_HINTS = finders((*_WORDS["hints"], "user "))
 #: A shorter value is a switch or a number.
 _LEAST = 4
 
@@ -71,17 +87,16 @@ _SHOWN_FOLDERS = _WORDS["shown-folders"]
 _CODE = _WORDS["code"]
 
 
-def suspects(raw: bytes) -> list[int]:
-    """The lines of a file, from 1, that may hold a secret. Most do not, which is known at a
-    fraction of the time that it takes to judge one."""
-    small = raw.lower()
+def suspects(small: bytes) -> list[int]:
+    """The lines of a file in small letters, from 1, that may hold a secret. Most do not, which is
+    known at a fraction of the time that it takes to judge one."""
     starts = set()
-    for hint in _HINTS:
-        at = small.find(hint)
-        while at >= 0:
-            starts.add(small.rfind(b"\n", 0, at) + 1)
-            end = small.find(b"\n", at)
-            at = small.find(hint, end) if end >= 0 else -1
+    for hint in _HINTS.values():
+        found = hint.search(small)
+        while found is not None:
+            starts.add(small.rfind(b"\n", 0, found.start()) + 1)
+            end = small.find(b"\n", found.start())
+            found = hint.search(small, end) if end >= 0 else None
     numbers, number, before = [], 1, 0
     for start in sorted(starts):
         number += small.count(b"\n", before, start)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mngdb.checks import scan as rules
 from mngdb.checks import scan_ci
-from mngdb.literals import Kind, suspects
+from mngdb.literals import Kind, finders, suspects
 from mngdb.ops.scan import scan
 from tests.checks.judge import opened
 from tests.conftest import Cli
@@ -224,3 +224,16 @@ def test_no_text_breaks_a_detector(text: str) -> None:
 def test_yaml_that_leads_in_circles() -> None:
     assert list(scan_ci.gitlab("a: &a {b: *a, variables: &v {PASSWORD: x1y2z3}}\n")) != []
     assert list(scan_ci.github("- &x [*x]\n" + "[" * 2000)) != []
+
+
+def test_each_word_is_found_whatever_stands_before_it() -> None:
+    words = ["aws", "akia", "key.", "_key", "ghp_"]
+    for word in words:
+        text = f"a gh {word} {word[:-1]}".encode()
+        found = [one for one in finders(words).values() if one.search(text)]
+        assert [one.search(text).group() for one in found] == [word.encode()], word  # type: ignore[union-attr]
+    assert not any(one.search(b"awkey_ghr_ak.") for one in finders(words).values())
+
+
+def test_lines_are_told_once_and_by_their_number() -> None:
+    assert suspects(b"a\npassword token\n\n_key secret\r\nb\nuser shop") == [2, 4, 6]

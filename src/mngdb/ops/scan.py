@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
@@ -15,7 +16,7 @@ from mngdb.checks import scan_ci
 from mngdb.data import texts
 from mngdb.errors import UsageError
 from mngdb.findings import Finding
-from mngdb.literals import Kind, is_code, kind, literal, suspects
+from mngdb.literals import Kind, finders, is_code, kind, literal, suspects
 from mngdb.ops.check import Report
 from mngdb.ops.context import Context
 from mngdb.vaults import inspect, leaks
@@ -26,6 +27,10 @@ _MOST = 1 << 20
 _FOLDERS = {".git", ".mngdb", ".venv", "venv", "node_modules", "__pycache__", ".tox", "vendor"}
 #: Detectors of detect-secrets by name, and what stands before what they find.
 _DETECTORS: dict[str, list[str]] = texts(__file__)
+#: By its first letter, what is in every text that has any of these.
+_BEFORE = finders(word for words in _DETECTORS.values() for word in words)
+#: These go by a variable's name, which says nothing in what a program made.
+_NAMED = {"IbmCloudIamDetector", "IbmCosHmacDetector"}
 #: Of these, documentation and tests have examples.
 _EXAMPLES = {"JSON Web Token"}
 _SHOWN = {Kind.SHOWN, Kind.MADE}
@@ -38,28 +43,28 @@ def scan(context: Context, paths: Sequence[Path]) -> Report:
     repository, what git ignores is left out. Raises UsageError."""
     folder = context.stack.folder
     # the vault is where they belong; 'mngdb check' tells when git has it
+    state = f"{context.stack.state}/"
+    every = {file for path in paths or [folder] for file in _files(path)}
     files = sorted(
-        file
-        for file in {file for path in paths or [folder] for file in _files(path)}
-        if not file.is_relative_to(context.stack.state)
+        (file for file in every if not str(file).startswith(state)), key=lambda file: file.parts
     )
     kept = inspect.kept(context.vault, context.known_secrets())
     needles = leaks.Needles.of(kept.secrets)
     findings: list[Finding] = []
     look = _Look(needles, _detectors(), _of_gitlab(files), [*(paths or [folder])])
     for file in files:
-        shown = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
-        findings += (_finding(hit, shown) for hit in look.at(file))
+        findings += (_finding(hit, file, folder) for hit in look.at(file))
     found = {one.id for one in findings}
     clean = (rule for rule in rules.RULES.values() if rule.id not in found)
     findings += (_judged(rule, "", "pass", f"{len(files)} files") for rule in clean)
     return Report(tuple(findings))
 
 
-def _finding(hit: rules.Hit, file: str) -> Finding:
+def _finding(hit: rules.Hit, file: Path, folder: Path) -> Finding:
     rule = rules.RULES[hit.rule]
+    shown = file.relative_to(folder) if file.is_relative_to(folder) else file
     verdict = "unknown" if hit.rule in {"scan.ci-file", "scan.readable"} else "fail"
-    return _judged(rule, f"{file}:{hit.line}", verdict, hit.what)
+    return _judged(rule, f"{shown}:{hit.line}", verdict, hit.what)
 
 
 def _judged(rule: rules.Rule, place: str, verdict: str, evidence: str) -> Finding:
@@ -86,14 +91,22 @@ def _files(path: Path) -> Iterator[Path]:
         return
     repo = repository(path)
     if repo is not None:
-        yield from (file for file in repo.files() if file.is_file() and not file.is_symlink())
+        yield from filter(_plain, repo.files())
         return
     for where, folders, names in os.walk(path):
         folders[:] = [name for name in folders if name not in _FOLDERS]
         for name in names:
             file = Path(where) / name
-            if file.is_file() and not file.is_symlink():
+            if _plain(file):
                 yield file
+
+
+def _plain(file: Path) -> bool:
+    """Whether it is a file itself, no link to one."""
+    try:
+        return stat.S_ISREG(file.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _of_gitlab(files: Sequence[Path]) -> set[Path]:
@@ -113,7 +126,7 @@ class _Look:
     def __init__(
         self,
         needles: leaks.Needles,
-        detectors: Mapping[str, Any],
+        detectors: Mapping[str, tuple[Any, tuple[re.Pattern[str], ...]]],
         of_gitlab: set[Path],
         roots: Sequence[Path],
     ) -> None:
@@ -147,7 +160,7 @@ class _Look:
                 yield rules.Hit("scan.stack-secret", number, f"the secret {name}")
 
     def _judged(self, file: Path, raw: bytes, text: str) -> list[rules.Hit]:
-        small, within = text.lower(), self._within(file)
+        small, within = raw.lower(), self._within(file)
         of = kind(within)
         found: list[rules.Hit] = []
         if fnmatchcase(f"/{within}", "*/.github/workflows/*.y*ml"):
@@ -158,7 +171,7 @@ class _Look:
             of = Kind.CI
         told = {hit.line for hit in found}
         name = within.name.casefold()
-        numbers = suspects(raw)
+        numbers = suspects(small)
         if numbers or name.endswith(rules.LISTS):
             ours = rules.lines(text, numbers, of, name, code=is_code(within))
             found += (hit for hit in ours if hit.line not in told)
@@ -167,32 +180,41 @@ class _Look:
 
     def _within(self, file: Path) -> Path:
         """The path from where the search began: what a folder above is called says nothing."""
-        root = next((root for root in self._roots if file.is_relative_to(root)), file.parent)
-        return file.relative_to(root if root != file else file.parent)
+        for root in self._roots:
+            if str(file).startswith(f"{root}/"):
+                return file.relative_to(root)
+        return Path(file.name)
 
-    def _tokens(self, file: Path, text: str, small: str, of: Kind) -> Iterator[rules.Hit]:
+    def _tokens(self, file: Path, text: str, small: bytes, of: Kind) -> Iterator[rules.Hit]:
         """What detect-secrets knows by its form."""
-        due = [
-            one
-            for name, one in self._detectors.items()
-            if any(word in small for word in _DETECTORS[name])
-        ]
-        for detector in due:
-            keys = type(detector).__name__ == "PrivateKeyDetector"
+        letters = {letter for letter, words in _BEFORE.items() if words.search(small)}
+        if not letters:
+            return
+        lines = [line if len(line) <= rules.LONGEST else "" for line in text.split("\n")]
+        text = "\n".join(lines)
+        for name, (detector, patterns) in self._detectors.items():
+            before = (word.encode() for word in _DETECTORS[name] if word[0] in letters)
+            due = any(word in small for word in before) and not (of is Kind.MADE and name in _NAMED)
+            if not due or not any(pattern.search(text) for pattern in patterns):
+                continue
+            keys = name == "PrivateKeyDetector"
             shown = of in _SHOWN and (detector.secret_type in _EXAMPLES or (keys and is_code(file)))
             if shown or (keys and not _KEY.search(text)):
                 continue
-            for number, line in enumerate(text.split("\n"), 1):
-                if len(line) > rules.LONGEST:
-                    continue
+            for number, line in enumerate(lines, 1):
                 for one in detector.analyze_line(filename=str(file), line=line, line_number=number):
                     if keys or literal(one.secret_value or "", of) is not None:
                         yield rules.Hit("scan.detected", number, one.type)
 
 
-def _detectors() -> dict[str, Any]:
-    """Those of detect-secrets that we use, by name. They ask nobody whether a key is valid."""
+def _detectors() -> dict[str, tuple[Any, tuple[re.Pattern[str], ...]]]:
+    """Those of detect-secrets that we use, by name, each with patterns of which one is in every
+    text that has a line for it. They ask nobody whether a key is valid."""
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 
-    plugins: Mapping[str, type] = get_mapping_from_secret_type_to_class()
-    return {one.__name__: one() for one in plugins.values() if one.__name__ in _DETECTORS}
+    plugins: Mapping[str, Any] = get_mapping_from_secret_type_to_class()
+    return {
+        one.__name__: (one(), tuple(re.compile(p.pattern, p.flags | re.M) for p in one.denylist))
+        for one in plugins.values()
+        if one.__name__ in _DETECTORS
+    }
