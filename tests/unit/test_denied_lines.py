@@ -138,6 +138,17 @@ def test_software_is_told_its_prefix_first() -> None:
         client = presets()[name].rights("a:")
         assert client is not None
         assert said == f"{name} was not told its prefix: {'; '.join(client.client)}"
+    # once for all, before what a line permits
+    client = presets()["celery"].rights("a:")
+    assert client is not None
+    said = told(
+        written({"keys": "a:*", "for": "celery"}, True),
+        ("key", "lpush", "celery"),
+        ("key", "get", "other:1"),
+        ("channel", "psubscribe", "/0.celeryev/*"),
+    )
+    told_first = f"celery was not told its prefix: {'; '.join(client.client)}"
+    assert said == f'{told_first}; apps.a.redis.keys: ["a:*", "other:*"]'
     # any name may be its
     said = told(written({"keys": "a:*", "for": "redisson"}, True), ("key", "get", "map"))
     assert said.startswith("if redisson asked, tell it its prefix: config.useSingleServer()")

@@ -76,6 +76,7 @@ _VERBS = _SELECT | _WRITES | {
 #: What is said to a client that is then turned away; an app could raise such an error itself.
 _FATAL = {"login", "idle"}
 _EXTENSION = ("extension", "create extension")
+_LACKED = "the server does not have the extension"
 
 
 class _Refusal(Struct, frozen=True):
@@ -229,15 +230,20 @@ def _remedy(asked: DesiredInstance, one: _Refusal, every: Sequence[_Refusal]) ->
 def _extensions(place: str, grant: PostgresGrant, one: _Refusal, every: Sequence[_Refusal]) -> str:
     """Those that the file asks for already are the server's to have, or `up`'s to create."""
     if one.said["name"] in grant.extensions:
-        return PERMITTED if one.code == "42501" else "'mngdb plan' names the package that it is in"
+        return PERMITTED if one.code == "42501" else f"{_LACKED}: 'mngdb plan' names the package"
     taken = list(grant.extensions)
-    for name in dict.fromkeys(o.said["name"] for o in every if o.said.get("to") in _EXTENSION):
-        if name not in taken and takes(grant, extensions=[*taken, name]):
+    for other in every:
+        # a line with one that the server lacks is refused by `plan`
+        there = other.code == "42501" or one.code != "42501"
+        name = other.said["name"] if other.said.get("to") in _EXTENSION and there else ""
+        if name and name not in taken and takes(grant, extensions=[*taken, name]):
             taken.append(name)
     if one.said["name"] not in taken:
         return f"{NO_LINE} {one.what}"
-    names = json.dumps(taken, ensure_ascii=False)
-    return f"{place}.extensions: {names}, of those that the server has the files of"
+    line = f"{place}.extensions: {json.dumps(taken, ensure_ascii=False)}"
+    if one.code == "42501":
+        return line
+    return f"{_LACKED}: install its package (docs/servers.md#extensions), then {line}"
 
 
 def _access(

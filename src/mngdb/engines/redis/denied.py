@@ -10,7 +10,7 @@ from mngdb.engines.redis import permits
 from mngdb.engines.redis.acl import ADMIN, DEFAULT, by_login
 from mngdb.engines.redis.acl_log import Entry, entries, writes
 from mngdb.engines.redis.client import Session
-from mngdb.facts.denied import OLD_CLIENT, PERMITTED, Denied, stranger
+from mngdb.facts.denied import OLD_CLIENT, Denied, stranger
 from mngdb.model import DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
@@ -25,21 +25,20 @@ def look(session: Session, asked: DesiredInstance, recent: Recent) -> tuple[Deni
     every, grants = entries(session), by_login(asked)
     writing = _writes(session, every, grants)
     # one line permits all that is refused for the same reason; what is over goes into no line of
-    # what is not, nor does what the file permits by now
-    by_line: dict[tuple[str, str, bool, bool], list[Entry]] = defaultdict(list)
+    # what is not, nor does what needs none
+    by_line: dict[tuple[str, str, bool, str], list[Entry]] = defaultdict(list)
     for one in every:
         app, grant = grants.get(one.login, (one.login, None))
-        permitted = grant is not None and permits.permitted(grant, one)
-        by_line[one.login, one.reason, recent(app, one.age), permitted].append(one)
+        other = _REMEDIES.get(one.login) or stranger(one.login, ADMIN)
+        if grant is not None:
+            old = OLD_CLIENT.format(app=app)
+            other = old if one.reason == "auth" else permits.without_a_line(grant, one)
+        by_line[one.login, one.reason, recent(app, one.age), other].append(one)
     found = []
-    for (login, reason, fresh, permitted), some in by_line.items():
-        remedy = _REMEDIES.get(login) or stranger(login, ADMIN)
+    for (login, reason, fresh, other), some in by_line.items():
         app, grant = grants.get(login, (login, None))
-        if permitted:
-            remedy = PERMITTED
-        elif grant is not None and reason == "auth":
-            remedy = OLD_CLIENT.format(app=app)
-        elif grant is not None:
+        remedy = other
+        if grant is not None and not other:
             remedy = permits.line(asked, app, grant, some, writing)
         by_what: dict[str, list[Entry]] = defaultdict(list)
         for one in some:

@@ -14,23 +14,19 @@ from pydantic import ValidationError
 
 from mngdb.engines.redis.acl_log import Entry
 from mngdb.engines.redis.patterns import overlap
-from mngdb.facts.denied import NO_LINE, quoted, shape
+from mngdb.facts.denied import NO_LINE, PERMITTED, quoted, shape
 from mngdb.model import DesiredInstance
 from mngdb.spec.presets import presets
 from mngdb.spec.redis import RedisGrant
 from mngdb.spec.redis_commands import denies, harms_neighbours
 
 
-def permitted(grant: RedisGrant, one: Entry) -> bool:
-    """Whether a right includes what was refused."""
-    if one.reason == "key":
-        return grant.access == "readwrite" and _matches(one.object, grant.keys)
-    if one.reason == "channel":
-        return one.object in grant.heard or (
-            one.command != "psubscribe" and _matches(one.object, grant.heard)
-        )
-    about = [rule for rule in grant.commands if denies(f"-{rule[1:]}", one.object)]
-    return bool(about) and about[-1][0] == "+"
+def without_a_line(grant: RedisGrant, one: Entry) -> str:
+    """What helps where the file needs no line: it permits it by now, or the app's software has to
+    be told its prefix. Empty: a line it has to be."""
+    if _permitted(grant, one):
+        return PERMITTED
+    return _untold(grant, one.object) if one.reason in {"key", "channel"} else ""
 
 
 def line(
@@ -49,15 +45,24 @@ def line(
     file = _File(asked, app, grant)
     if reason == "command":
         return file.commands(list(dict.fromkeys(one.object for one in entries)))
-    untold = {one.object: said for one in entries if (said := _untold(grant, one.object))}
-    rest = [one for one in entries if one.object not in untold]
-    more = file.channels(rest) if reason == "channel" else file.keys(rest)
-    text = "; ".join(more)
+    text = "; ".join(file.channels(entries) if reason == "channel" else file.keys(entries))
     any_name = _any_name(grant)
-    if text and any_name:
+    if any_name:
         who = " or ".join(any_name)
         text = f"if {who} asked, tell it its prefix: {_told(grant, any_name)}; otherwise: {text}"
-    return "; ".join(filter(None, [*dict.fromkeys(untold.values()), text]))
+    return text
+
+
+def _permitted(grant: RedisGrant, one: Entry) -> bool:
+    """Whether a right includes what was refused."""
+    if one.reason == "key":
+        return grant.access == "readwrite" and _matches(one.object, grant.keys)
+    if one.reason == "channel":
+        return one.object in grant.heard or (
+            one.command != "psubscribe" and _matches(one.object, grant.heard)
+        )
+    about = [rule for rule in grant.commands if denies(f"-{rule[1:]}", one.object)]
+    return bool(about) and about[-1][0] == "+"
 
 
 def _writing(one: Entry, grant: RedisGrant, writes: frozenset[str]) -> bool:
