@@ -42,12 +42,18 @@ def refused(kind: type[Exception]) -> Iterator[None]:
 def refusals(cli: Cli) -> list[str]:
     """Every refusal that the servers have noted."""
     with redis_as(cli) as admin:
-        found = [str(one) for one in admin.acl_log()]
+        found = [f"{one['entry-id']} {one['count']}" for one in admin.acl_log()]
     for name in ("postgres", "mongodb"):
         lines = cli.ok("logs", name, "-n", "10000").splitlines()
         words = ("permission denied", "authentication failed", "no pg_hba", "Unauthorized")
         found += [one for one in lines if any(word in one for word in words)]
     return found
+
+
+def log_of(cli: Cli, instance: str) -> Path:
+    """Where a server writes its log."""
+    unit = {"postgres": "mng-pg", "mongodb": "mng-mongo"}[instance]
+    return cli.state / "servers" / unit / "server.log"
 
 
 def examined(cli: Cli, app: str, code: int) -> dict[str, Any]:
@@ -145,6 +151,44 @@ def test_the_line_that_was_told_mends_it(stack: Cli) -> None:
     assert shop["redis"]["problem"] is None
     assert {one["over"] for one in shop["redis"]["refused"]} == {True}
     assert "earlier" in stack.run("doctor", "shop").stderr
+
+
+def test_a_refusal_is_found_below_what_a_busy_server_logs_in_an_hour(stack: Cli) -> None:
+    shop = psycopg.connect(url(stack, "postgres", "shop"), autocommit=True)
+    with shop as pg, refused(psycopg.errors.InsufficientPrivilege):
+        pg.execute("SELECT * FROM pg_authid")
+    with log_of(stack, "postgres").open("r+") as file:
+        line = file.readline()
+        file.seek(0, 2)
+        file.writelines([line] * 50_000)
+    assert "pg_authid" in examined(stack, "shop", 1)["postgres"]["problem"]
+
+
+def test_the_doctor_is_no_client_with_an_old_password(stack: Cli) -> None:
+    """Where the administrator knows that a login is refused, none is tried."""
+    with psycopg.connect(url(stack, "postgres"), autocommit=True) as pg:
+        pg.execute("ALTER ROLE report PASSWORD 'another'")
+    with mongo_as(stack) as client:
+        client["admin"].command("updateUser", "shop", pwd="another")
+    before = refusals(stack)
+    report, shop = examined(stack, "report", 1), examined(stack, "shop", 1)
+    stack.run("doctor")
+    for found in (report["postgres"], shop["mongodb"]):
+        assert "in the vault is not the one on the server" in found["problem"]
+    assert refusals(stack) == before
+
+
+def test_a_log_that_was_removed_is_told(stack: Cli) -> None:
+    log_of(stack, "postgres").unlink()
+    for arguments in (["doctor"], ["doctor", "shop"], ["logs"], ["logs", "postgres"]):
+        done = stack.run(*arguments)
+        assert "'mngdb restart postgres' begins a new log" in done.stderr, done
+        if "logs" in arguments:
+            assert done.returncode == 3
+    assert "mng-mongo  " in stack.run("logs").stdout
+    stack.ok("restart", "postgres")
+    assert "ready to accept connections" in stack.ok("logs", "postgres")
+    assert "begins a new log" not in stack.run("doctor").stderr
 
 
 def test_of_a_server_of_others_the_log_is_not_seen(stack: Cli, tmp_path: Path) -> None:

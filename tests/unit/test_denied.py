@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from typing import Any, cast
 from mngdb.engines.mongodb import denied as mongodb
 from mngdb.engines.postgres import denied as postgres
 from mngdb.engines.redis import denied as redis
-from mngdb.facts.denied import Denied, shape
+from mngdb.facts.denied import Denials, Denied, Probe, shape
 from mngdb.model import DesiredInstance
 from mngdb.ops import denied as ops
 from mngdb.spec.mongodb import MongodbGrant
@@ -19,6 +20,7 @@ from mngdb.spec.postgres import PostgresGrant
 from tests.unit.spec import stack
 
 AT = "2026-11-30 05:30:44.554 KST [7]"
+MONGO_AT = datetime(2026, 11, 30, 5, 31, 18, 202000, UTC).timestamp()
 
 
 def always(_app: str, _age: float) -> bool:
@@ -31,15 +33,16 @@ def asked(name: str, **grants: object) -> DesiredInstance:
     return cast("DesiredInstance", SimpleNamespace(instance=instance))
 
 
-def of_postgres(*lines: str) -> dict[str, Denied]:
+def of_postgres(*lines: str, probes: Sequence[Probe] = ()) -> dict[str, Denied]:
     grants = {
         "shop": PostgresGrant(database="shop"),
         "report": PostgresGrant(database="shop", access="readonly"),
         "batch": PostgresGrant(database="lone", access="readwrite"),
     }
     session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul",)])
-    written = [f"{AT} {line}" for line in lines]
-    found = postgres.look(session, asked("postgres", **grants), lambda: written, always)
+    written = "".join(f"{AT} {line}\n" for line in lines).encode()
+    wanted = asked("postgres", **grants)
+    found = postgres.look(session, wanted, iter([written]), always, probes).found
     return {one.what: one for one in found}
 
 
@@ -62,7 +65,7 @@ def test_what_apps_raise_themselves_and_our_own_is_left_out() -> None:
     assert not of_postgres(
         "shop@shop app ERROR:  permission denied for the card 4111",
         "shop@shop app ERROR:  relation does not exist",
-        "shop@shop mngdb ERROR:  permission denied for table t",
+        "monitor@shop mngdb ERROR:  permission denied for table t",
         'shop@shop app ERROR:  password authentication failed for user "shop"',
         "a line of several",
         "",
@@ -101,6 +104,13 @@ def test_a_session_that_was_idle_for_too_long_is_told_as_a_warning() -> None:
     assert one.remedy.startswith("apps.shop.postgres.idle_in_transaction_timeout: ")
 
 
+def of_mongodb(
+    asked: DesiredInstance, lines: Sequence[str], probes: Sequence[Probe] = ()
+) -> tuple[Denied, ...]:
+    written = iter(["\n".join([*lines, ""]).encode()])
+    return mongodb.look(cast("Any", None), asked, written, always, probes).found
+
+
 def mongo(number: int, connection: str, **attr: Any) -> str:
     when = {"$date": "2026-11-30T05:31:18.202+00:00"}
     return json.dumps(
@@ -124,11 +134,12 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
         '{"c":"ACCESS", cut off',
     ]
     grants = asked("mongodb", shop=MongodbGrant(database="shop"))
-    found = mongodb.look(cast("Any", None), grants, lambda: lines, always)
+    found = of_mongodb(grants, lines, [Probe("shop", MONGO_AT, MONGO_AT)])
     assert [(one.login, one.what, one.times, one.mild) for one in found] == [
         ("shop", "find on 'other.c'", 2, False),
         ("shop", "a login", 1, True),
     ]
+    assert [one.times for one in of_mongodb(grants, lines)] == [3, 2]
     assert found[0].remedy == 'apps.shop.mongodb.databases: ["shop", "other"]'
     assert "secret" not in str(found)
 
@@ -149,9 +160,7 @@ def test_what_a_shell_asks_of_everybody_is_no_refusal_of_the_app() -> None:
 
     def told(program: str, collection: str) -> int:
         grants = asked("mongodb", shop=MongodbGrant(database="shop"))
-        return len(
-            mongodb.look(cast("Any", None), grants, lambda: lines(program, collection), always)
-        )
+        return len(of_mongodb(grants, lines(program, collection)))
 
     assert told("mongosh 2.5.8", "atlascli") == 0
     assert told("mongosh 2.5.8", "system.users") == 1
@@ -167,8 +176,9 @@ def of_redis(apps: str, *refused: tuple[str, str, str]) -> str:
     ]
     instance = stack(f"redis: {{}}\napps: {apps}").instances["redis"]
     session: Any = SimpleNamespace(ask_all=lambda _: [entries])
-    found = redis.look(session, cast("DesiredInstance", SimpleNamespace(instance=instance)), always)
-    return "; ".join(dict.fromkeys(one.remedy for one in found))
+    wanted = cast("DesiredInstance", SimpleNamespace(instance=instance))
+    found = redis.look(session, wanted, always, ())
+    return "; ".join(dict.fromkeys(one.remedy for one in found.found))
 
 
 def test_nothing_of_others_is_advised_in_redis() -> None:
@@ -203,8 +213,11 @@ def test_no_database_of_others_is_advised() -> None:
     error = "not authorized on %s to execute command { find: 'c' }"
     grants = asked("mongodb", a=MongodbGrant(database="a"), b=MongodbGrant(database="b"))
     for name, said in (("b", "'b' is the database of b"), ("x*", "no line of the file permits")):
-        lines = [mongo(5286306, "c", user="a"), mongo(20436, "c", error={"errmsg": error % name})]
-        (one,) = mongodb.look(cast("Any", None), grants, lines.copy, always)
+        lines = [
+            mongo(5286306, "conn1", user="a"),
+            mongo(20436, "conn1", error={"errmsg": error % name}),
+        ]
+        (one,) = of_mongodb(grants, lines)
         assert one.remedy.startswith(said)
     for name in ("template1", "t*"):
         said = f'shop@{name} [unknown] FATAL:  permission denied for database "{name}"'
@@ -218,9 +231,28 @@ def test_who_has_no_login_makes_no_evidence_in_postgres() -> None:
         f"shop@shop z ERROR:  {denied}_x@postgres [unknown] FATAL:  no pg_hba.conf entry for x",
         f"shop@shop z ERROR:  {denied}_x@postgres [unknown] DETAIL:  nothing",
     )
-    # a name with a line break
+    # a name with a line break, with two
     assert not of_postgres("x", f"shop@shop  ERROR:  {denied}")
+    rest = " [unknown] FATAL:  no pg_hba.conf entry for x"
+    assert not of_postgres("x LOG:  ", f"shop@shop z ERROR:  {denied}\n{rest}", "LOG:  x")
     assert of_postgres("LOG:  checkpoint", f"shop@shop app ERROR:  {denied}")
+
+
+def test_the_name_of_mngdb_hides_what_no_probe_was_refused_in_postgres() -> None:
+    moment = datetime(2026, 11, 29, 20, 30, 44, 554000, UTC).timestamp()
+    line = "shop@shop mngdb ERROR:  permission denied for table t"
+    login = 'shop@shop [unknown] FATAL:  password authentication failed for user "shop"'
+    for app, begun, hidden in (
+        ("shop", moment - 0.5, True),
+        ("shop", moment - 60.0, False),
+        ("report", moment - 0.5, False),
+    ):
+        found = of_postgres(line, login, probes=[Probe(app, begun, begun + 1.0)])
+        assert bool(found) is not hidden
+    assert of_postgres(
+        "shop@shop app ERROR:  permission denied for table t",
+        probes=[Probe("shop", moment - 0.5, moment + 0.5)],
+    )
 
 
 def test_the_name_of_mngdb_hides_no_login_that_mngdb_has_not() -> None:
@@ -236,7 +268,7 @@ def test_the_name_of_mngdb_hides_no_login_that_mngdb_has_not() -> None:
         mongo(20436, "conn2", error=error),
     ]
     grants = asked("mongodb", shop=MongodbGrant(database="shop"))
-    found = mongodb.look(cast("Any", None), grants, lambda: lines, always)
+    found = of_mongodb(grants, lines)
     assert {one.login for one in found} == {"ghost", "other"}
 
 
@@ -266,9 +298,12 @@ def concern(state: Path, *ages: float, app: str = "monitor") -> object:
     context: Any = SimpleNamespace(
         stack=SimpleNamespace(state=state), target=lambda _: SimpleNamespace(servers=None)
     )
-    engine: Any = SimpleNamespace(denied=lambda *given: [given[3](app, age) for age in ages])
+    engine: Any = SimpleNamespace(
+        denied=lambda *given: Denials(tuple(given[3](app, age) for age in ages))
+    )
     instance: Any = SimpleNamespace(name="pg", grants={}, unit="pg")
-    return ops.look(context, engine, None, cast("Any", SimpleNamespace(instance=instance)))
+    wanted = cast("Any", SimpleNamespace(instance=instance))
+    return [*ops.look(context, engine, None, wanted).found]
 
 
 def changed(state: Path, what: str, ago: float) -> None:

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import pytest
 
-from mngdb.engines.mongodb import denied as mongodb
 from mngdb.engines.redis import denied
 from mngdb.facts.denied import Denied, remedies
 from mngdb.model import DesiredInstance
@@ -21,6 +20,7 @@ from mngdb.spec.presets import Preset, presets
 from mngdb.spec.redis import RedisGrant
 from tests.unit.spec import stack
 from tests.unit.test_denied import mongo
+from tests.unit.test_denied import of_mongodb as read
 
 Refused = tuple[str, str, str]
 _LINE = re.compile(r"apps\.a\.redis\.(\w+): (?=\[)")
@@ -54,7 +54,7 @@ def look(text: str, *refused: Refused, old: frozenset[str] = frozenset()) -> lis
     instance = parsed(text).instances["redis"]
     session: Any = SimpleNamespace(ask_all=lambda _: [entries])
     asked = cast("DesiredInstance", SimpleNamespace(instance=instance))
-    return list(denied.look(session, asked, lambda _, age: age < 60))
+    return list(denied.look(session, asked, lambda _, age: age < 60, ()).found)
 
 
 def told(text: str, *refused: Refused) -> str:
@@ -188,17 +188,16 @@ def test_what_can_be_mended_is_first() -> None:
 
 def of_mongodb(**refused: str) -> dict[str, Denied]:
     """What is told of an app `a` of the database `a`; `refused`: a command to its database."""
-    lines = [mongo(5286306, "c", user="a", db="admin")]
+    lines = [mongo(5286306, "conn1", user="a", db="admin")]
     for command, name in refused.items():
         error = f'not authorized on {name.partition(" ")[0]} to execute command {{ {command}: "t"'
         errmsg = f"{error}, {name.partition(' ')[2]} }}"
-        lines.append(mongo(20436, "c", error={"errmsg": errmsg}))
-    lines.append(mongo(5286307, "d", user="a", db="a"))
+        lines.append(mongo(20436, "conn1", error={"errmsg": errmsg}))
+    lines.append(mongo(5286307, "conn2", user="a", db="a"))
     grants = {"a": MongodbGrant(database="a"), "b": MongodbGrant(database="b")}
     instance = SimpleNamespace(name="mongodb", granted=lambda _: grants)
     asked = cast("DesiredInstance", SimpleNamespace(instance=instance))
-    found = mongodb.look(cast("Any", None), asked, lambda: lines, lambda *_: True)
-    return {one.what: one for one in found}
+    return {one.what: one for one in read(asked, lines)}
 
 
 def test_one_line_has_all_databases_of_mongodb() -> None:

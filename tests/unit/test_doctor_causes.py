@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mngdb.checks.doctor.causes import RULES
 from mngdb.checks.doctor.judge import judge
-from mngdb.facts.denied import Denied
+from mngdb.facts.denied import Denials, Denied
 from mngdb.facts.doctor import Answer, Condition, Diagnosis, Fired, Server, StackFacts
 from mngdb.findings import Seen
 
@@ -23,7 +23,7 @@ def answered(*denied: Denied, full: bool = True) -> Answer:
         Condition("running"),
         Seen(missing="not here"),
         logins=(Diagnosis("redis", "jobs", *problem), Diagnosis("redis", "shop", None)),
-        denied=Seen(denied),
+        denied=Seen(Denials(denied)),
     )
     alerts = tuple(Fired(one, "warning", "redis", "refused") for one in ALERTS)
     return judge(StackFacts((server,), (), None, (), dict.fromkeys(RULES, 1.0), alerts))

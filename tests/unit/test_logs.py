@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
+import time
+from pathlib import Path
 
 import pytest
 
+from mngdb.engines import log_search
+from mngdb.facts.denied import Denials
 from mngdb.spec.engine_info import bare_login
 from mngdb.targets.process import logs
+from mngdb.targets.process.logs import LogFile
 
 
 @pytest.mark.parametrize(
@@ -34,3 +40,80 @@ def test_a_login_is_named_with_or_without_its_word() -> None:
         "legacy",
         "database x",
     ]
+
+
+def test_the_last_lines_are_whole_whatever_a_piece_ends_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_PIECE", 7)
+    path = tmp_path / "server.log"
+    lines = ["", "a line longer than a piece", "b", "", "c" * 20, "d"]
+    for end in ("", "\n"):
+        path.write_text("\n".join(lines) + end)
+        for count in range(len(lines) + 2):
+            assert logs.last(path, count) == lines[len(lines) - min(count, len(lines)) :]
+        assert b"".join([*LogFile(path, None).back()][::-1]) == path.read_bytes()
+
+
+def test_a_hole_in_a_log_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "server.log"
+    path.write_text("before\n")
+    os.truncate(path, 3 << 30)
+    with path.open("a") as log:
+        log.write("\nafter\nlast\n")
+    begun = time.monotonic()
+    assert logs.last(path, 2) == ["after", "last"]
+    assert logs.last(path, 50) == ["after", "last"]
+    *_, end = LogFile(path, None).back()
+    assert end == b""
+    assert time.monotonic() - begun < 5
+
+
+def test_what_was_set_aside_of_a_log_is_read_too(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "server.log", None)
+    log.path.write_text("new\n")
+    (tmp_path / "server.log.1").write_text("old\n")
+    assert [*log.back()] == [b"new\n", b"old\n"]
+    (tmp_path / "server.log.20261130T000000Z.gz").touch()
+    assert [*log.back()][-1] == b""
+
+
+def test_a_log_that_its_server_no_longer_writes_to_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "server.log"
+    with path.open("a") as written:
+        kept = os.dup(2)
+        try:
+            os.dup2(written.fileno(), 2)
+            log = LogFile(path, os.getpid())
+            assert log.lost() == ""
+            path.rename(tmp_path / "server.log.old")
+            assert "moved or removed" in log.lost()
+            path.touch()
+            assert "moved or removed" in log.lost()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def test_a_search_tells_how_far_back_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    pieces = [b"%d" % (now - age) for age in (60, 600, 4000, 9000)]
+
+    def searched(*given: bytes) -> tuple[list[int], float | None]:
+        found, seen = log_search.look_back(given, lambda one: [int(now - int(one))], float)
+        return [round(one, -1) for one in found], seen
+
+    assert searched(*pieces) == ([4000, 600, 60], None)
+    assert searched(*pieces[:2]) == ([600, 60], None)
+    assert searched(*pieces[:2], b"")[1] == pytest.approx(600, abs=2)
+    monkeypatch.setattr(log_search, "_BYTES", 5)
+    found, seen = searched(*pieces)
+    assert found == [60]
+    assert seen == pytest.approx(60, abs=2)
+    assert "the last 1m are visible" in Denials(seen=seen).unseen
+
+
+def test_a_line_is_found_with_the_lines_around_it() -> None:
+    (one, two) = log_search.lines_with(b"a\nb ERROR\nc ERROR FATAL", (b"FATAL", b"ERROR"))
+    assert one == ("b ERROR", "a", "c ERROR FATAL")
+    assert two == ("c ERROR FATAL", "b ERROR", "")

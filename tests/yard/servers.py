@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from mngdb.errors import StepError
 from mngdb.model import DesiredInstance, Notice, ShellCommand, Step, Unit
 from mngdb.run import Account, run, spawn
 from mngdb.targets.process import logs, processes
+from mngdb.targets.process.logs import LogFile
 from mngdb.targets.process.processes import Process
 from mngdb.targets.protocol import State, UnitRecord
 
@@ -120,11 +121,9 @@ class YardServers:
     def enter(self, unit: str, command: ShellCommand, *, terminal: bool) -> list[str] | None:
         return None
 
-    def log_lines(self, unit: str, count: int) -> list[str]:
-        return logs.last(self.plot(unit).log, count)
-
-    def follow(self, unit: str, count: int) -> Iterator[str]:
-        return logs.follow(self.plot(unit).log, count)
+    def log(self, unit: str) -> LogFile:
+        process = self.process(unit)
+        return LogFile(self.plot(unit).log, process.pid if process else None)
 
     # --- what the converger of the yard does with them
 

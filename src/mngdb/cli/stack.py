@@ -14,7 +14,7 @@ from mngdb.cli.layout import table
 from mngdb.words import COSTS, many, named, plain, span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mngdb.errors import MngdbError
     from mngdb.facts.doctor import Service
@@ -339,7 +339,7 @@ def destroy(options: Options, yes: str | None) -> None:
 )
 @click.option("-n", "--lines", default=50, show_default=True, help="Number of lines to start with.")
 @common
-def logs(options: Options, instance: str | None, follow: bool, lines: int) -> None:
+def logs(options: Options, instance: str | None, follow: bool, lines: int) -> int:
     """Show the log of INSTANCE, of the `agent`, or of a container that 'status' lists. Default: of
     every server and the agent, each line after the name of what wrote it."""
     from mngdb.errors import UsageError
@@ -357,24 +357,42 @@ def logs(options: Options, instance: str | None, follow: bool, lines: int) -> No
             say_json(document | {"instance": instance, "lines": found[instance]})
         else:
             say_json(document | {"logs": found})
-        return
+        return 0
     width = max(map(len, names), default=0)
-    shown = False
+    shown, code = False, 0
+
+    def failed(error: MngdbError) -> None:
+        nonlocal code, shown
+        if instance is not None:
+            raise error
+        tell(f"{error.message}{f'; {error.hint}' if error.hint else ''}")
+        shown, code = True, error.exit_code
+
+    read = watch if follow else _tails
     try:
-        for name, line in watch(context, names, lines) if follow else _tails(context, names, lines):
+        for name, line in read(context, names, lines, failed):
             verbatim(line if instance is not None else f"{name:<{width}}  {line}")
             shown = True
     except KeyboardInterrupt:
-        return
+        return code
     if not shown and lines > 0:
         tell(f"{instance or 'the stack'} has no log yet")
+    return code
 
 
-def _tails(context: Context, names: Sequence[str], lines: int) -> Iterator[tuple[str, str]]:
+def _tails(
+    context: Context, names: Sequence[str], lines: int, failed: Callable[[MngdbError], None]
+) -> Iterator[tuple[str, str]]:
+    from mngdb.errors import MngdbError, of_system
     from mngdb.ops.logs import tail
 
     for name in names:
-        yield from ((name, line) for line in tail(context, name, lines))
+        try:
+            found = tail(context, name, lines)
+        except (MngdbError, OSError) as error:
+            failed(of_system(error))
+        else:
+            yield from ((name, line) for line in found)
 
 
 # --- how it looks

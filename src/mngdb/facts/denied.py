@@ -29,6 +29,8 @@ _SHOWN = 5
 _ID = re.compile(r"(?=[\w.~-]*\d)[\w.~-]{20,}|\b[0-9a-f]{12,}\b|\b\d{4,}\b", re.ASCII)
 #: Characters of a name of the client's choosing.
 _WIDE = 80
+#: Seconds by which moments may differ that are the same.
+_SLACK = 0.1
 
 
 class Denied(Struct, frozen=True):
@@ -68,6 +70,42 @@ class Denied(Struct, frozen=True):
             "age": round(self.age, 1),
             "over": self.over,
         }
+
+
+class Denials(Struct, frozen=True):
+    """What a server refused lately, as far as it tells."""
+
+    found: tuple[Denied, ...] = ()
+    """The latest first."""
+    seen: float | None = None
+    """Seconds that its log was looked through, where those are less than `RECENT`."""
+    lost: str = ""
+    """Why what it writes to its log cannot be read, where they do not come from there."""
+
+    @property
+    def unseen(self) -> str:
+        """What is not known, for people; empty: nothing."""
+        if self.lost or self.seen is None:
+            return self.lost
+        return (
+            f"of what it refused its clients, the last {span(self.seen)} are visible: its log has "
+            "too many lines"
+        )
+
+
+class Probe(Struct, frozen=True):
+    """Mngdb did an app's work with the app's own login, and something was refused."""
+
+    app: str
+    begun: float
+    """Seconds since the epoch."""
+    ended: float
+
+
+def by_probe(probes: Iterable[Probe], app: str, at: float) -> bool:
+    """Whether what an app was refused then was a probe's doing: logs have milliseconds, and clocks
+    of hosts differ."""
+    return any(app == one.app and one.begun - _SLACK <= at <= one.ended + _SLACK for one in probes)
 
 
 def shape(name: str) -> str:

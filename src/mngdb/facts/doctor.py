@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from mngdb.facts.denied import Denied
+from mngdb.facts.denied import Denials, Denied
 from mngdb.facts.host import Folder
 from mngdb.facts.locks import Node
 from mngdb.facts.sessions import Sessions
@@ -107,7 +107,7 @@ class Diagnosis(Struct, frozen=True):
     denied: tuple[Denied, ...] = ()
     """What the server refused the app, also what is over."""
     unseen: str = ""
-    """That the server does not tell that."""
+    """That the server does not tell that, or not of the whole last hour."""
 
     def as_json(self) -> dict[str, object]:
         """As `doctor --json` shows it."""
@@ -137,7 +137,7 @@ class Server(Struct, frozen=True):
     sessions: Seen[Sessions] | None = None
     locks: tuple[Node, ...] = ()
     logins: tuple[Diagnosis, ...] = ()
-    denied: Seen[tuple[Denied, ...]] | None = None
+    denied: Seen[Denials] | None = None
     """What it refused its clients."""
     unfinished: str = ""
     """What the last `up` of it ended with, where that failed."""

@@ -6,9 +6,11 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -22,11 +24,11 @@ from mngdb.errors import (
     UnreachableError,
     UsageError,
 )
-from mngdb.facts.denied import remedies, told
+from mngdb.facts.denied import Denials, remedies, told
 from mngdb.facts.doctor import Diagnosis
 from mngdb.facts.locks import WAITED
-from mngdb.model import DesiredInstance, ShellCommand
-from mngdb.ops import denied
+from mngdb.model import DesiredInstance, ShellCommand, Step
+from mngdb.ops import denied, probes
 from mngdb.ops.context import Context, secret_name
 from mngdb.secret import app_of
 from mngdb.spec.engine_info import bare_login
@@ -67,8 +69,8 @@ def doctor(context: Context, app: str) -> list[Diagnosis]:
 
 def _of_app(context: Context, instance: Instance, app: str) -> Diagnosis:
     engine = context.engine(instance)
-    wrong = _rehearsed(context, instance, engine).get(app)
-    found = Diagnosis(instance.name, app, wrong) if wrong else examine(context, instance, app)
+    wrong = _rehearsed(context, instance, engine, [app]).get(app)
+    found = wrong or examine(context, instance, app)
     return found if found.problem else _beyond(context, engine, found, instance)
 
 
@@ -87,9 +89,11 @@ def _beyond(
                 waits = [
                     one.waiting for one in every if app_of(one.app) == found.app and one.waiting
                 ]
-            refused = denied.look(context, engine, session, asked)
+            seen = denied.look(context, engine, session, asked)
+            if seen.unseen:
+                found = replace(found, unseen=f"{instance.name}: {seen.unseen}")
     except UnobservableError as error:
-        found, refused = replace(found, unseen=denied.unseen(instance, error)), ()
+        found, seen = replace(found, unseen=denied.unseen(instance, error)), Denials()
     except MngdbError:
         return found  # what the app sees itself is all that is known
     longest = max(waits, default=0.0)
@@ -98,7 +102,7 @@ def _beyond(
         return replace(
             found, problem=f"{text}{longest:.0f} s", hint="'mngdb locks' shows who holds it"
         )
-    found = replace(found, denied=tuple(one for one in refused if one.app == found.app))
+    found = replace(found, denied=tuple(one for one in seen.found if one.app == found.app))
     now = [one for one in found.denied if not one.over and not one.mild]
     if not now:
         return found
@@ -112,29 +116,67 @@ def logins(context: Context, instance: Instance) -> tuple[Diagnosis, ...]:
     apps = [app for app in instance.grants if app not in context.unknown(instance)]
     if not apps:
         return ()
-    wrong = _rehearsed(context, instance, context.engine(instance))
-    found = {app: Diagnosis(instance.name, app, text) for app, text in wrong.items()}
+    found = _rehearsed(context, instance, context.engine(instance), apps)
     others = [app for app in apps if app not in found]
     with context.reach(instance), ThreadPoolExecutor(min(_THREADS, len(apps))) as pool:
         found |= zip(others, pool.map(partial(examine, context, instance), others), strict=True)
     return tuple(found[app] for app in apps)
 
 
-def _rehearsed(context: Context, instance: Instance, engine: Engine[S, F, C]) -> Mapping[str, str]:
-    """Apps with wrong rights, as far as the administrator can tell."""
-    if engine.rehearse is None:
-        return {}
+def _rehearsed(
+    context: Context, instance: Instance, engine: Engine[S, F, C], apps: Sequence[str]
+) -> dict[str, Diagnosis]:
+    """Apps with wrong rights or another password, as far as the administrator can tell: the server
+    notes no refusal of theirs."""
+    found: dict[str, Diagnosis] = {}
     try:
         context.secret(instance, "admin")
         asked = context.asked(instance, find=False, invent=True)
         with context.reach(instance), engine.connect(context.admin(asked), LOGIN) as session:
-            return engine.rehearse(session, asked)
+            if engine.rehearse is not None:
+                wrong = engine.rehearse(session, asked)
+                found = {app: Diagnosis(instance.name, app, text) for app, text in wrong.items()}
+            if instance.managed and not instance.adopt:
+                asked = context.asked(instance, invent=True)
+                steps = engine.reconcile(asked, engine.observe(session, asked, logins=True)).steps
+                for app in apps:
+                    if why := _shut_out(context, instance, asked, app, steps):
+                        found[app] = Diagnosis(instance.name, app, why, "mngdb up", "auth")
     except MngdbError:
-        return {}  # what the apps meet themselves is all that is known
+        pass  # what the apps meet themselves is all that is known
+    return found
+
+
+def _shut_out(
+    context: Context,
+    instance: Instance,
+    asked: DesiredInstance,
+    app: str,
+    steps: Iterable[Step[Any]],
+) -> str:
+    """Why an app's login cannot succeed, as what `up` would do about it tells; empty: it does
+    not."""
+    try:
+        context.secret(instance, app)
+    except SecretError:
+        return ""  # told when it is to be used
+    login = context.login(asked, app).user
+    mine = {step.action: step.detail for step in steps if bare_login(step.object) == login}
+    if "create" in mine:
+        return f"there is no login {login} in {instance.name}"
+    if "secret" in mine.get("change", ""):
+        return f"the secret of {login} in the vault is not the one on the server"
+    return ""
 
 
 def examine(context: Context, instance: Instance, app: str) -> Diagnosis:
     """Do what an app does in one instance."""
+    begun = time.time()
+    found = _examined(context, instance, app)
+    return probes.noting(context.stack.state, instance, begun, found)
+
+
+def _examined(context: Context, instance: Instance, app: str) -> Diagnosis:
     try:
         return Diagnosis(instance.name, app, _problem(context, instance, app))
     except ConnectError as error:
@@ -174,7 +216,7 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
 def from_log(context: Context, instance: Instance, error: ConnectError) -> ConnectError:
     """What keeps a server from writing, as its log tells: a disk may be full, memory missing."""
     servers = context.target(instance).servers
-    found = logs.failure(servers.log_lines(instance.unit, _LOG)) if servers else None
+    found = logs.failure(servers.log(instance.unit).last(_LOG)) if servers else None
     if found is None:
         return error
     line, code = found
@@ -195,14 +237,8 @@ def _refused(context: Context, instance: Instance, app: str, error: ConnectError
         steps = converger.survey().steps
     except MngdbError:
         return error  # what the app was told is all that is known
-    login = context.login(asked, app).user
-    mine = {step.action: step.detail for step in steps if bare_login(step.object) == login}
-    if "create" in mine:
-        return ConnectError(f"there is no login {login} in {instance.name}", "mngdb up", "auth")
-    if "secret" in mine.get("change", "") and "not permitted" not in error.message:
-        text = f"the secret of {login} in the vault is not the one on the server"
-        return ConnectError(text, "mngdb up", "auth")
-    return error
+    why = _shut_out(context, instance, asked, app, steps)
+    return ConnectError(why, "mngdb up", "auth") if why else error
 
 
 def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...]) -> None:

@@ -7,33 +7,52 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
-from mngdb.engines.protocol import Diagnose, S
+from msgspec.structs import replace
+
+from mngdb.engines.protocol import Diagnose, Pieces, S
 from mngdb.errors import UnobservableError
-from mngdb.facts.denied import RECENT, Denied
+from mngdb.facts.denied import RECENT, Denials
 from mngdb.model import DesiredInstance
+from mngdb.ops import probes
 from mngdb.ops.context import Context
+from mngdb.ops.logs import renewed
 from mngdb.spec.stack import Instance
 from mngdb.targets.process import logs
+from mngdb.targets.protocol import Log
 
-#: Lines of a server's log, and bytes of the stack's audit log, that are looked through.
-_LINES, _AUDIT = 5000, 1 << 17
+#: Bytes of the stack's audit log that are looked through.
+_AUDIT = 1 << 17
 
 
-def look(
-    context: Context, engine: Diagnose[S], session: S, asked: DesiredInstance
-) -> tuple[Denied, ...]:
-    """Refusals of one instance, the latest first. Raises UnobservableError where nobody tells."""
+def look(context: Context, engine: Diagnose[S], session: S, asked: DesiredInstance) -> Denials:
+    """Refusals of one instance. Raises UnobservableError where nobody tells."""
     if engine.denied is None:
-        return ()
+        return Denials()
     instance = asked.instance
     servers = context.target(instance).servers
-    lines = (lambda: servers.log_lines(instance.unit, _LINES)) if servers else None
+    log = servers.log(instance.unit) if servers else None
     changed = _changed(context, instance)
+    noted = probes.of(context.stack.state, instance.name)
 
     def recent(app: str, age: float) -> bool:
         return age <= min(RECENT, changed.get(app, RECENT))
 
-    return engine.denied(session, asked, lines, recent)
+    pieces = _pieces(log, instance) if log else None
+    found = engine.denied(session, asked, pieces, recent, noted)
+    return replace(found, lost=lost(log, instance)) if log else found
+
+
+def _pieces(log: Log, instance: Instance) -> Pieces:
+    """Raises UnobservableError, for an engine that asks for it, where a log cannot be read."""
+    if why := lost(log, instance):
+        raise UnobservableError(why)
+    yield from log.back()
+
+
+def lost(log: Log, instance: Instance) -> str:
+    """Why what a server writes to its log cannot be read, and what helps; empty: it can."""
+    why = log.lost()
+    return f"{why}: {renewed(instance)}" if why else ""
 
 
 def unseen(instance: Instance, error: UnobservableError) -> str:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from threading import Thread
 
-from mngdb.errors import MngdbError, UsageError
+from mngdb.errors import MngdbError, UnobservableError, UsageError, of_system
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
-from mngdb.targets.process import logs
-from mngdb.targets.protocol import Servers
+from mngdb.spec.stack import Instance
+from mngdb.targets.process.logs import LogFile
+from mngdb.targets.protocol import Log
 
 
 def tail(context: Context, name: str, lines: int) -> list[str]:
     """The last lines of a log: an instance's, the agent's, that of a container beside the servers.
-    Raises UsageError for a server that is not ours."""
-    lines, found = max(0, lines), _keeper(context, name)
-    if found is None:
-        return logs.last(AgentUnit(context).log, lines)
-    servers, unit = found
-    return servers.log_lines(unit, lines)
+    Raises UsageError for a server that is not ours, UnobservableError where what it writes cannot
+    be read."""
+    return _log(context, name).last(max(0, lines))
 
 
 def every(context: Context) -> list[str]:
@@ -35,48 +33,58 @@ def every(context: Context) -> list[str]:
     return [*units, *([AGENT] if context.stack.agent is not None else [])]
 
 
-def follow(context: Context, names: Sequence[str], lines: int) -> Iterator[tuple[str, str]]:
-    """The last lines of logs, as `tail`, then others as they come, without end, each with whose it
-    is."""
-    if len(names) == 1:
-        yield from ((names[0], line) for line in _follow(context, names[0], lines))
-        return
-    found: SimpleQueue[tuple[str, str] | MngdbError] = SimpleQueue()
+def follow(
+    context: Context, names: Sequence[str], lines: int, failed: Callable[[MngdbError], None]
+) -> Iterator[tuple[str, str]]:
+    """The last lines of logs, as `tail`, then others as they come, each with whose it is. It ends
+    when all of them have: `failed` gets why one cannot be read, and the others go on."""
+    found: SimpleQueue[tuple[str, str | BaseException | None]] = SimpleQueue()
 
     def read(name: str) -> None:
         try:
-            for line in _follow(context, name, lines):
+            for line in _log(context, name).follow(max(0, lines)):
                 found.put((name, line))
-        except MngdbError as error:
-            found.put(error)
+            found.put((name, None))
+        except BaseException as error:  # noqa: BLE001 - whoever waits for lines raises it
+            found.put((name, error))
 
     for name in names:
         Thread(target=read, args=(name,), daemon=True).start()
-    while True:
-        one = found.get()
-        if isinstance(one, MngdbError):
+    going = len(names)
+    while going:
+        name, one = found.get()
+        if isinstance(one, str):
+            yield name, one
+            continue
+        going -= 1
+        if isinstance(one, MngdbError | OSError):
+            failed(of_system(one))
+        elif one is not None:
             raise one
-        yield one
 
 
-def _follow(context: Context, name: str, lines: int) -> Iterator[str]:
-    lines, found = max(0, lines), _keeper(context, name)
-    if found is None:
-        return logs.follow(AgentUnit(context).log, lines)
-    servers, unit = found
-    return servers.follow(unit, lines)
-
-
-def _keeper(context: Context, name: str) -> tuple[Servers, str] | None:
-    """Who keeps a log, and of which unit; None: it is the agent's."""
+def _log(context: Context, name: str) -> Log:
+    """Raises UsageError, UnobservableError."""
     if name not in context.stack.instances:
         for target in context.targets():
             if target.servers and target.sidecars and name in target.sidecars.names:
-                return target.servers, name
+                return target.servers.log(name)
         if name == AGENT and context.stack.agent is not None:
-            return None
+            unit = AgentUnit(context)
+            process = unit.process()
+            return LogFile(unit.log, process.pid if process else None)
     member = context.member(name)
     servers = context.target(member.instance).servers
     if servers is None:
         raise UsageError(f"{name} is external; its log is not on this machine", "ask its operator")
-    return servers, member.name
+    log = servers.log(member.name)
+    if why := log.lost():
+        raise UnobservableError(
+            f"the log of {name} cannot be read: {why}", renewed(member.instance)
+        )
+    return log
+
+
+def renewed(instance: Instance) -> str:
+    """What helps where a server writes to a log that was moved or removed."""
+    return f"'mngdb restart {instance.name}' begins a new log"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
-from mngdb.engines.protocol import AnyEngine
+from mngdb.engines.protocol import AnyEngine, Pieces
 from mngdb.errors import MngdbError
 from mngdb.model import Access, DesiredInstance, Notice, ShellCommand, Site, Step
 from mngdb.run import Account
@@ -65,6 +65,26 @@ class Running(Protocol):
     @property
     def said(self) -> str:
         """The last words of that look."""
+        ...
+
+
+class Log(Protocol):
+    """What a unit writes. All but `lost` raise MngdbError where that went with it, OSError."""
+
+    def lost(self) -> str:
+        """Why what it writes now cannot be read; empty: it can."""
+        ...
+
+    def last(self, count: int) -> list[str]:
+        """The last lines."""
+        ...
+
+    def follow(self, count: int) -> Iterator[str]:
+        """The last lines, then others as they come, without end."""
+        ...
+
+    def back(self) -> Pieces:
+        """All of it, the newest first."""
         ...
 
 
@@ -342,12 +362,8 @@ class Servers(Protocol):
         """The command line of the interactive client in the unit's place; None: it runs here."""
         ...
 
-    def log_lines(self, unit: str, count: int) -> list[str]:
-        """The last lines of a unit's log."""
-        ...
-
-    def follow(self, unit: str, count: int) -> Iterator[str]:
-        """The last lines of a unit's log, then others as they come, without end."""
+    def log(self, unit: str) -> Log:
+        """What a unit writes."""
         ...
 
 

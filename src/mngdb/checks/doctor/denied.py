@@ -14,7 +14,8 @@ def refused(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         works = {one.app: one.problem is None for one in server.logins}
         together: dict[tuple[str, bool], list[Denied]] = {}
-        for one in (server.denied.found if server.denied else None) or ():
+        told_of = server.denied.found if server.denied else None
+        for one in told_of.found if told_of else ():
             if not one.over and works.get(one.app, True):
                 together.setdefault((one.app, one.mild), []).append(one)
         for (app, mild), some in together.items():

@@ -57,10 +57,12 @@ def _unknown(facts: StackFacts) -> list[str]:
 
 
 def _unseen(facts: StackFacts) -> Iterator[str]:
-    """Who does not tell what was refused, once for each reason."""
+    """Who does not tell what was refused, once for each reason; who tells not all."""
     by: dict[str, list[str]] = {}
     for server in facts.servers:
         if server.denied is not None and server.denied.missing is not None:
             by.setdefault(server.denied.missing, []).append(server.instance)
+        elif server.denied is not None and server.denied.value.unseen:
+            yield f"{server.instance}: {server.denied.value.unseen}"
     for why, names in by.items():
         yield f"{', '.join(names)}: what it refused its clients is not visible: {why}"

@@ -16,7 +16,7 @@ from mngdb.container import Container
 from mngdb.engines.loading import TURN
 from mngdb.engines.mongodb import access as clients
 from mngdb.engines.mongodb import drivers
-from mngdb.engines.protocol import Engine, Lines, Recent, Scraper
+from mngdb.engines.protocol import Engine, Pieces, Recent, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Told, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
     from mngdb.engines.mongodb.facts import Facts
     from mngdb.facts.bloat import Bloated
-    from mngdb.facts.denied import Denied
+    from mngdb.facts.denied import Denials, Probe
     from mngdb.facts.found import FoundServer
     from mngdb.facts.indexes import Advice
     from mngdb.facts.mongodb import MongodbFacts
@@ -194,11 +194,16 @@ class MongodbEngine:
         return diagnose.diagnose(access, asked, app)
 
     def denied(
-        self, session: Session, asked: DesiredInstance, lines: Lines | None, recent: Recent
-    ) -> tuple[Denied, ...]:
+        self,
+        session: Session,
+        asked: DesiredInstance,
+        log: Pieces | None,
+        recent: Recent,
+        probes: Sequence[Probe],
+    ) -> Denials:
         from mngdb.engines.mongodb import denied
 
-        return denied.look(session, asked, lines, recent)
+        return denied.look(session, asked, log, recent, probes)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.mongodb import sessions

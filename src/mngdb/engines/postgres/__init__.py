@@ -16,7 +16,7 @@ from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import drivers, render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
-from mngdb.engines.protocol import Commits, Engine, Lines, Recent, Scraper
+from mngdb.engines.protocol import Commits, Engine, Pieces, Recent, Scraper
 from mngdb.model import (
     Access,
     Change,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
     from mngdb.engines.postgres.facts import Facts
     from mngdb.facts.bloat import Bloated
-    from mngdb.facts.denied import Denied
+    from mngdb.facts.denied import Denials, Probe
     from mngdb.facts.found import FoundServer
     from mngdb.facts.indexes import Advice
     from mngdb.facts.locks import Backend
@@ -279,11 +279,16 @@ class PostgresEngine:
         return diagnose.diagnose(access, asked, app)
 
     def denied(
-        self, session: Session, asked: DesiredInstance, lines: Lines | None, recent: Recent
-    ) -> tuple[Denied, ...]:
+        self,
+        session: Session,
+        asked: DesiredInstance,
+        log: Pieces | None,
+        recent: Recent,
+        probes: Sequence[Probe],
+    ) -> Denials:
         from mngdb.engines.postgres import denied
 
-        return denied.look(session, asked, lines, recent)
+        return denied.look(session, asked, log, recent, probes)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.postgres import sessions

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mngdb.container import Container
-    from mngdb.engines.protocol import Engine, Lines, Recent, Scraper
+    from mngdb.engines.protocol import Engine, Pieces, Recent, Scraper
     from mngdb.engines.redis.client import Session
     from mngdb.engines.redis.facts import Facts
-    from mngdb.facts.denied import Denied
+    from mngdb.facts.denied import Denials, Probe
     from mngdb.facts.found import FoundServer
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
     from mngdb.facts.redis import RedisFacts
@@ -278,11 +278,16 @@ class RedisEngine:
         return diagnose.rehearse(session, asked)
 
     def denied(
-        self, session: Session, asked: DesiredInstance, lines: Lines | None, recent: Recent
-    ) -> tuple[Denied, ...]:
+        self,
+        session: Session,
+        asked: DesiredInstance,
+        log: Pieces | None,
+        recent: Recent,
+        probes: Sequence[Probe],
+    ) -> Denials:
         from mngdb.engines.redis import denied
 
-        return denied.look(session, asked, recent)
+        return denied.look(session, asked, recent, probes)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.redis import sessions

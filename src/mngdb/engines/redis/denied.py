@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from mngdb.engines.protocol import Recent
 from mngdb.engines.redis import permits
 from mngdb.engines.redis.acl import ADMIN, DEFAULT, by_login
 from mngdb.engines.redis.acl_log import Entry, entries, writes
 from mngdb.engines.redis.client import Session
-from mngdb.facts.denied import OLD_CLIENT, Denied, stranger
+from mngdb.facts.denied import OLD_CLIENT, Denials, Denied, Probe, stranger
 from mngdb.model import DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
@@ -20,8 +22,10 @@ _REMEDIES = {
 }
 
 
-def look(session: Session, asked: DesiredInstance, recent: Recent) -> tuple[Denied, ...]:
-    """Refusals, the latest first. Raises UnobservableError where the login may not ask."""
+def look(
+    session: Session, asked: DesiredInstance, recent: Recent, probes: Sequence[Probe]
+) -> Denials:
+    """Refusals. Raises UnobservableError where the login may not ask."""
     every, grants = entries(session), by_login(asked)
     writing = _writes(session, every, grants)
     # one line permits all that is refused for the same reason; what is over goes into no line of
@@ -55,7 +59,15 @@ def look(session: Session, asked: DesiredInstance, recent: Recent) -> tuple[Deni
             )
             for what, same in by_what.items()
         ]
-    return tuple(sorted(found, key=lambda one: one.age))
+    return Denials(tuple(sorted(_others(found, probes), key=lambda one: one.age)))
+
+
+def _others(found: Iterable[Denied], probes: Sequence[Probe]) -> Iterator[Denied]:
+    """Without logins of mngdb's own as an app: the server counts those with the app's."""
+    for one in found:
+        own = sum(probe.app == one.app for probe in probes) if one.mild else 0
+        if one.times > own:
+            yield replace(one, times=one.times - own)
 
 
 def _writes(

@@ -12,10 +12,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from mngdb import disk, log
+from mngdb import disk
 from mngdb.errors import MngdbError, StepError
 from mngdb.run import last_line
 from mngdb.targets.compose import document
+from mngdb.targets.compose.container_log import ContainerLog
 from mngdb.targets.compose.docker import PULL_TIMEOUT, Docker
 from mngdb.targets.compose.notes import Notes
 from mngdb.targets.compose.ownership import FOLDER, PROJECT, Ownership, labels
@@ -159,14 +160,9 @@ class Project(Struct, frozen=True):
         """Remove a network that no container is in any more."""
         self.docker.ask("network", "rm", network)
 
-    def log(self, unit: str, count: int) -> list[str]:
-        """The last lines that a container said. Raises MngdbError when there is none: what it said
-        went with it."""
-        self._says(unit)
-        if count == 0:
-            return []
-        done = self.docker.look("logs", "--tail", str(count), unit)
-        return [*done.stdout.splitlines(), *done.stderr.splitlines()][-count:]
+    def log(self, unit: str) -> ContainerLog:
+        """What a container says."""
+        return ContainerLog(self.docker, unit, self._says)
 
     def said_since(self, unit: str, start: datetime) -> list[str]:
         """The last lines that a container said since then."""
@@ -185,26 +181,6 @@ class Project(Struct, frozen=True):
     def _says(self, unit: str) -> None:
         if self.container(unit) is None:
             raise MngdbError(f"{unit} has no container and no log", "'mngdb up' creates it")
-
-    def follow(self, unit: str, count: int) -> Iterator[str]:
-        """The last lines that a container said, and others as they come. Raises as `log`."""
-        self._says(unit)
-        log.say(__name__, f"docker logs --follow {unit}")
-        with subprocess.Popen(
-            ["docker", "logs", "--follow", "--tail", str(count), unit],  # noqa: S607 - as `ask`
-            env=self.docker.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
-            try:
-                assert process.stdout is not None  # noqa: S101 - asked for
-                for line in process.stdout:
-                    yield line.rstrip("\n")
-            finally:
-                process.terminate()
 
     def has(self, image: str) -> bool:
         """Whether the engine has got an image."""
@@ -256,7 +232,7 @@ class Project(Struct, frozen=True):
         state = found["State"]
         if state["Running"] and not state["Restarting"] and found["RestartCount"] <= ran.restarts:
             return
-        said = cause("\n".join(self.log(name, _LOG_LINES)))
+        said = cause("\n".join(self.log(name).last(_LOG_LINES)))
         if state.get("OOMKilled"):
             said = f"it exceeded its memory limit; {said}"
         # what cannot start is not tried for ever

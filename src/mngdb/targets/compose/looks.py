@@ -29,7 +29,7 @@ class Looks(Struct, frozen=True):
         state = found["State"] if found else {}
         running = self.project.as_running(unit, found)
         if found is None or running is None:
-            lines = self.project.log(unit, 50) if found else []
+            lines = self.project.log(unit).last(50) if found else []
             return Condition(
                 "restarting" if state.get("Restarting") else self.data.left(unit),
                 out_of_memory=bool(state.get("OOMKilled")),
@@ -48,7 +48,7 @@ class Looks(Struct, frozen=True):
         )
         if seen.out_of_memory or not found["RestartCount"] or running.uptime() > _FRESH:
             return seen
-        return replace(seen, restarted=True, said=cause("\n".join(self.project.log(unit, 50))))
+        return replace(seen, restarted=True, said=cause("\n".join(self.project.log(unit).last(50))))
 
     def answered(self, unit: str) -> bool:
         """Whether its files were confirmed since its container was started, by whomever."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,6 +37,7 @@ from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance, Stack
 from mngdb.spec.units import parse_size
 from mngdb.targets.compose import certificates, page_certificate, services, volume, web
+from mngdb.targets.compose.container_log import ContainerLog
 from mngdb.targets.compose.containers import NOT_RUN, Project
 from mngdb.targets.compose.data import Data
 from mngdb.targets.compose.docker import Docker, secrets_of
@@ -488,10 +489,6 @@ class ComposeRunner:
 
     # --- the log
 
-    def log_lines(self, unit: str, count: int) -> list[str]:
-        """The last lines of a unit's log."""
-        return self.project.log(unit, count)
-
-    def follow(self, unit: str, count: int) -> Iterator[str]:
-        """The last lines, and others as they come."""
-        return self.project.follow(unit, count)
+    def log(self, unit: str) -> ContainerLog:
+        """A unit's log."""
+        return self.project.log(unit)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ from mngdb.targets.local.layout import Layout, UnitFolder, layout
 from mngdb.targets.local.proof import holds
 from mngdb.targets.local.servers import Servers, digest, started_with
 from mngdb.targets.process import logs, machine, written
-from mngdb.targets.process.logs import Started
+from mngdb.targets.process.logs import LogFile, Started
 from mngdb.targets.process.processes import Process
 from mngdb.targets.process.verify import verify
 from mngdb.targets.protocol import State, UnitRecord
@@ -494,13 +494,10 @@ class LocalRunner(Struct, frozen=True):
             if content is not None:
                 disk.write(folder.conf / name, content, owner=account)
 
-    def log_lines(self, unit: str, count: int) -> list[str]:
-        """The last lines of a unit's log."""
-        return logs.last(self.layout.unit(unit).log, count)
-
-    def follow(self, unit: str, count: int) -> Iterator[str]:
-        """A log that was set aside is followed into the new one."""
-        return logs.follow(self.layout.unit(unit).log, count)
+    def log(self, unit: str) -> LogFile:
+        """A unit's log."""
+        process = self.process(unit)
+        return LogFile(self.layout.unit(unit).log, process.pid if process else None)
 
 
 def _engines(stack: Stack) -> list[EngineName]:

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,8 @@ from mngdb import disk, room
 from mngdb.run import NOTHING, last_line
 
 _POLL = 0.2
-_BLOCK = 1 << 16
+#: Bytes that are read at once, and of a line without an end before it is given up.
+_PIECE, _LINE_MAX = 1 << 20, 8 << 20
 #: Letters of a line that is quoted in a sentence.
 _WIDE = 200
 #: What marks the line that tells the cause; servers say more on their way out.
@@ -69,56 +70,120 @@ def tail(path: Path, size: int = 1 << 16, since: int = 0) -> str:
         return ""
 
 
+class LogFile(Struct, frozen=True):
+    """The log of a unit that writes to a file of ours (`targets.protocol.Log`)."""
+
+    path: Path
+    pid: int | None
+    """Of the process that writes it, if it runs."""
+
+    def lost(self) -> str:
+        """Why what the unit writes is not in it; empty: it is, as far as anybody may look."""
+        if self.pid is None:
+            return ""
+        try:
+            written = Path(f"/proc/{self.pid}/fd/2").stat()
+        except OSError:
+            return ""  # it has ended, or is not ours to look at
+        with contextlib.suppress(FileNotFoundError):
+            there = self.path.stat()
+            if (written.st_dev, written.st_ino) == (there.st_dev, there.st_ino):
+                return ""
+        return f"{self.path} was moved or removed while its process has it open"
+
+    def last(self, count: int) -> list[str]:
+        """Its last lines."""
+        return last(self.path, count)
+
+    def follow(self, count: int) -> Iterator[str]:
+        """Its last lines, then others as they come, without end; a log that was set aside is
+        followed into the new one."""
+        return follow(self.path, count)
+
+    def back(self) -> Iterator[bytes]:
+        """All of it backwards, and what was set aside of it."""
+        for one in (self.path, self.path.with_name(f"{self.path.name}.1")):
+            with contextlib.suppress(FileNotFoundError), _opened(one) as handle:
+                yield from pieces(handle, handle.seek(0, os.SEEK_END))
+        if any(self.path.parent.glob(f"{self.path.name}.*.gz")):
+            yield b""
+
+
 def last(path: Path, count: int) -> list[str]:
     """The last `count` lines of a log, each of them whole."""
     try:
         with _opened(path) as handle:
-            handle.seek(_begin(handle, count))
-            return handle.read().decode(errors="replace").splitlines()
+            end = handle.seek(0, os.SEEK_END)
+            return _last(handle, end, count).decode(errors="replace").splitlines()
     except FileNotFoundError:
         return []
 
 
-def _begin(handle: BinaryIO, count: int) -> int:
-    """Where the last `count` lines begin."""
-    end = at = handle.seek(0, os.SEEK_END)
+def _last(handle: BinaryIO, end: int, count: int) -> bytes:
+    """The last `count` lines before `end`, as far as they can be had."""
+    found: list[bytes] = []
     missing = count
-    while missing > 0 and at > 0:
-        before, at = at, max(0, at - _BLOCK)
-        handle.seek(at)
+    for piece in pieces(handle, end) if count > 0 else ():
         # the last byte of all ends the last line, and is none between two
-        block = handle.read(min(before, end - 1) - at)
-        found = block.count(b"\n")
-        if found >= missing:
-            place = len(block)
-            for _ in range(missing):
-                place = block.rindex(b"\n", 0, place)
-            return at + place + 1
-        missing -= found
-    return end if count <= 0 else 0
+        place = len(piece) - 1
+        lines = piece.count(b"\n", 0, place) + 1
+        if lines >= missing or not piece:
+            for _ in range(min(lines, missing)):
+                place = piece.rfind(b"\n", 0, max(0, place))
+            found.append(piece[place + 1 :])
+            break
+        found.append(piece)
+        missing -= lines
+    return b"".join(reversed(found))
+
+
+def pieces(handle: BinaryIO, end: int) -> Iterator[bytes]:
+    """A log before `end`, backwards (`engines.protocol.Pieces`). It is given up where so many bytes
+    have no end of a line: a hole after a power failure."""
+    at, rest = end, b""
+    while at > 0:
+        before, at = at, max(0, at - _PIECE)
+        handle.seek(at)
+        block = handle.read(before - at)
+        cut = block.find(b"\n") + 1 if at else 0
+        if at and not cut:
+            rest = block + rest
+            if len(rest) > _LINE_MAX:
+                yield b""
+                return
+            continue
+        if len(block) > cut or rest:
+            yield block[cut:] + rest
+        rest = block[:cut]
 
 
 def follow(path: Path, count: int) -> Iterator[str]:
     """The last `count` lines, then others as they come, without end; a log that was set aside is
     followed into the new one."""
-    try:
-        with _opened(path) as handle:
-            position = _begin(handle, count)
-    except FileNotFoundError:
-        position = 0
-    rest = ""
+    position, rest = 0, b""
+    with contextlib.suppress(FileNotFoundError), _opened(path) as handle:
+        position = handle.seek(0, os.SEEK_END)
+        *whole, rest = _last(handle, position, count).split(b"\n")
+        yield from _texts(whole)
     while True:
         size = path.stat().st_size if path.exists() else 0
         if size < position:
             position = 0
-        if size > position:
+        while position < size:
             with _opened(path) as handle:
                 handle.seek(position)
-                rest += handle.read().decode(errors="replace")
-                position = handle.tell()
-            *whole, rest = rest.split("\n")
-            yield from whole
+                read = handle.read(_PIECE)
+            if not read:
+                break  # it was just emptied
+            position += len(read)
+            *whole, rest = (rest + read).split(b"\n")
+            yield from _texts(whole)
+            rest = rest[-_LINE_MAX:]
         time.sleep(_POLL)
+
+
+def _texts(lines: Iterable[bytes]) -> Iterator[str]:
+    return (line.decode(errors="replace") for line in lines)
 
 
 #: What a session of PostgreSQL was refused says nothing of the server, unless it panics.

@@ -212,7 +212,7 @@ def tell_stays(
     """`tell` people why a server that was asked to stop still runs. `login` asks it; None: it
     cannot be asked."""
     with contextlib.suppress(MngdbError, OSError):
-        why = f"its log ends with: {logs.spoken(servers.log_lines(unit, _LINES))}"
+        why = f"its log ends with: {logs.spoken(servers.log(unit).last(_LINES))}"
         try:
             if login is not None:
                 with login():

@@ -1,0 +1,160 @@
+"""What PostgreSQL's log tells of refusals.
+
+A statement's text may hold values: of it, nothing but the first word is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mngdb.engines.log_search import Line, lines_with
+from mngdb.engines.postgres.client import NAME
+from mngdb.engines.postgres.render import ADMIN
+from mngdb.facts.denied import quoted
+from mngdb.spec.agent import MONITOR
+
+#: How log_line_prefix has lines begin: the moment and the process.
+_START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) [^\s@]+ \[(\d+)\] ")
+_START_OF_LINE = re.compile(_START.pattern.encode(), re.MULTILINE)
+#: The rest of a session's line.
+_LINE = re.compile(r"(\S+)@(\S+) (.*?) (ERROR|FATAL|STATEMENT):  (.*)", re.DOTALL)
+_LEVEL = re.compile(r"\w:  ")
+#: What follows a user's or a database's name that was made to look like a line of its own: the log
+#: has these names as a client gives them, before any password.
+_FORGED = re.compile(r"\b[A-Z]+:  ")
+#: What the log has for the name of a program that has not logged in.
+_UNNAMED = "[unknown]"
+#: Lines that are looked at, and bytes of a piece in which one begins.
+_WORDS, _FIRST = (b"ERROR:  ", b"FATAL:  ", b"STATEMENT:  "), 1 << 16
+#: Where in the statement it was, after the name.
+_PLACE = re.compile(r" at character \d+$")
+_KINDS = (
+    "table|view|materialized view|sequence|schema|database|function|procedure|routine|language|"
+    "large object|foreign server|foreign-data wrapper|foreign table|type|domain|column|relation|"
+    "tablespace|parameter|index"
+)
+#: What the server says, to SQLSTATE.
+_REFUSED = (
+    (re.compile(r'(?P<login>permission denied) for database ".*"'), "42501"),
+    (re.compile(rf"permission denied for (?P<kind>{_KINDS}) (?P<name>.+)"), "42501"),
+    (re.compile(rf"(?P<owner>must be owner) of (?P<kind>{_KINDS}) (?P<name>.+)"), "42501"),
+    (re.compile(r'permission denied to (?P<to>[a-z ]+?)(?: "(?P<name>[^"]*)")?'), "42501"),
+    (re.compile(r"(?P<to>must be superuser) to .*"), "42501"),
+    (re.compile(r'(?P<to>extension) "(?P<name>[^"]*)" is not available'), "0A000"),
+    (re.compile(r'(?P<login>password) authentication failed for user ".*"'), "28P01"),
+    (re.compile(r"(?P<login>no pg_hba.conf entry) for .*"), "28000"),
+    (
+        re.compile(
+            r"terminating connection due to (?P<idle>idle-in-transaction|idle-session) timeout"
+        ),
+        "",
+    ),
+    (re.compile(r'(?P<login>role) ".*" (?:does not exist|is not permitted to log in)'), "28000"),
+)
+SELECT, WRITES = frozenset({"SELECT", "COPY"}), frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
+#: First words of statements, which are no names.
+_VERBS = SELECT | WRITES | {
+    *("TRUNCATE", "CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "COMMENT", "REINDEX", "VACUUM"),
+    *("ANALYZE", "CLUSTER", "REFRESH", "LOCK", "CALL", "DO", "EXECUTE", "WITH", "SET", "REASSIGN"),
+}  # fmt: skip
+#: What is said to a client that is then turned away; an app could raise such an error itself.
+_FATAL = {"login", "idle"}
+
+
+class Refusal(Struct, frozen=True):
+    """A line of the log, with the first word of its statement where there is one."""
+
+    login: str
+    database: str
+    at: float
+    said: Mapping[str, str]
+    code: str
+    verb: str = ""
+    by_mngdb: bool = False
+    """Whether its client calls itself mngdb, or was refused before it could say a name."""
+
+    @property
+    def what(self) -> str:
+        """What was refused."""
+        said = self.said
+        if said.get("login"):
+            why = {"password": "wrong password or unknown role", "role": "no such role"}
+            text = f"a login to {quoted(self.database)}: {why.get(said['login'], said['login'])}"
+        elif said.get("idle"):
+            return f"a session to go on after the {said['idle']} timeout"
+        elif said.get("to") == "extension":
+            text = f"the extension {quoted(said['name'])}, which is not available"
+        elif said.get("to"):
+            text = f"the right to {said['to']}" if self.code == "42501" else said["to"]
+            if said["to"].startswith("must be"):
+                text = f"what a superuser may{self._by}"
+            elif said.get("name"):
+                text += f" {quoted(said['name'])}"
+        else:
+            verb = self.verb or ("what its owner may" if said.get("owner") else "access")
+            text = f"{verb} on the {said['kind']} {quoted(said['name'])}"
+        return f"{text} ({self.code})"
+
+    @property
+    def _by(self) -> str:
+        return f" in {self.verb}" if self.verb else ""
+
+
+def moment(piece: bytes, zone: ZoneInfo) -> float | None:
+    """When a piece of the log begins."""
+    found = _START_OF_LINE.search(piece, 0, _FIRST)
+    return None if found is None else _at(found[1].decode(), zone)
+
+
+def _at(said: str, zone: ZoneInfo) -> float:
+    return datetime.fromisoformat(said).replace(tzinfo=zone).timestamp()
+
+
+def refusals(piece: bytes, zone: ZoneInfo) -> list[Refusal]:
+    """What whole lines of the log tell, but for what the administrator and the monitor were
+    refused: those are mngdb's own, whose clients cannot be imitated without their passwords."""
+    found: list[Refusal] = []
+    last: dict[str, int] = {}
+    for line in lines_with(piece, _WORDS):
+        start = _START.match(line.text)
+        match = _LINE.match(line.text, start.end()) if start else None
+        if start is None or match is None:
+            continue
+        (at, pid), (login, database, program, level, text) = start.groups(), match.groups()
+        if level == "STATEMENT":
+            word = text.split(None, 1)[0].upper() if text.strip() else ""
+            index = last.pop(pid, None)
+            if index is not None and word in _VERBS:
+                found[index] = replace(found[index], verb=word)
+            continue
+        last.pop(pid, None)
+        if _FORGED.search(text) or not _stands_alone(line):
+            continue
+        if program == NAME and login in {ADMIN, MONITOR}:
+            continue
+        text = _PLACE.sub("", text)
+        for pattern, code in _REFUSED:
+            said = pattern.fullmatch(text)
+            if said is not None and (level == "FATAL" or not _FATAL & {*said.groupdict()}):
+                words = {key: (value or "").strip('"') for key, value in said.groupdict().items()}
+                own = program in {NAME, _UNNAMED}
+                last[pid] = len(found)
+                written = _at(at, zone)
+                found.append(Refusal(login, database, written, words, code, by_mngdb=own))
+                break
+    return found
+
+
+def _stands_alone(line: Line) -> bool:
+    """Whether a line is the server's, and no part of a user's or a database's name: the log has
+    these as a client gives them, with their line breaks, before any password. What follows such a
+    name has no moment; what the server breaks itself it indents."""
+    before = not line.before or line.before[0] == "\t" or _LEVEL.search(line.before)
+    after = not line.after or line.after[0] == "\t" or _START.match(line.after)
+    return bool(before and after)
