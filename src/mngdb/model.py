@@ -7,7 +7,7 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from msgspec import Struct, field
@@ -21,6 +21,7 @@ from mngdb.spec.stack import Instance
 if TYPE_CHECKING:
     import socket
 
+T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
 #: Whose unit it is: an engine's, or mngdb's own process (`agent`).
@@ -40,6 +41,9 @@ Action = Literal[
     "move",
 ]
 
+
+#: The kind of the step that makes a server which was not there.
+SERVER = "server"
 
 #: What a server is to the others of its instance, in one word for all engines. `primary`: it takes
 #: writes, alone or for others; `replica`: it follows one that does (PostgreSQL: standby, MongoDB:
@@ -334,6 +338,11 @@ class Step(Struct, Generic[T_contra], frozen=True):
     destructive: bool = False
     costs: str = ""
     """What it costs, in words: such a step is taken only by a command that agrees to it."""
+    app: str = ""
+    """The app whose line of the file it is for; empty: it is for the server as a whole."""
+    kind: str = ""
+    """What its object is, in a word that can be counted: `role`, `index`; SERVER: all of a new
+    server. Empty: one of a kind."""
 
     def as_json(self) -> dict[str, Any]:
         """The step as `plan --json` shows it."""
@@ -349,6 +358,11 @@ class Step(Struct, Generic[T_contra], frozen=True):
         }
 
 
+def about(steps: Iterable[Step[T]], app: str = "", kind: str = "") -> Iterator[Step[T]]:
+    """The same steps, with the app and the kind where they have none yet."""
+    return (replace(step, app=step.app or app, kind=step.kind or kind) for step in steps)
+
+
 class Notice(Struct, frozen=True):
     """Something that a person should know and that is no step: a login without an app, a
     setting on a server that is not ours."""
@@ -356,6 +370,10 @@ class Notice(Struct, frozen=True):
     instance: str
     text: str
     hint: str = ""
+    about: str = ""
+    """The object that it is about, as steps name it."""
+    alike: str = ""
+    """How a list of such objects begins, for people who are told the same of several."""
 
 
 class Outcome(Struct, Generic[T_contra], frozen=True):

@@ -162,7 +162,10 @@ def test_a_team_is_described_and_a_fourth_app_is_added(teams: Teams, cli: Cli) -
         "settings of fourth",
         "settings of looker",
     }
-    assert any("kept: revoke role fourth" in one["text"] for one in left["remarks"])
+    gone = [one for one in left["remarks"] if "login fourth" in one["text"]]
+    assert len(gone) == len(teams)  # told once for each server, with what ends it
+    assert all("it can still log in" in one["text"] for one in gone)
+    assert any("--allow 'role fourth'" in one["hint"] for one in gone)
     cli.ok("up", "--allow", "role looker", "--allow", "role fourth", "--prune")
     enter_all(teams)
     admin = teams["postgres"]

@@ -46,7 +46,7 @@ def test_a_stack_of_the_version_before_is_moved_whole_and_told(stack: Cli) -> No
     secret = (stack.state / "secrets/redis_shop").read_text()
     as_before(stack)
     assert stack.run("status").returncode == 1
-    assert "move     state: moved out of the project" in stack.ok("plan")
+    assert "move state: moved out of the project" in stack.ok("plan")
     done = stack.run("up")
     assert done.returncode == 0, done.stderr
     assert "move     state: moved out of the project" in done.stderr

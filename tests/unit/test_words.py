@@ -9,7 +9,7 @@ from typing import Never
 
 import pytest
 
-from mngdb.cli.stack import _line
+from mngdb.cli.fold import line
 from mngdb.model import Step
 from mngdb.words import named
 
@@ -31,6 +31,6 @@ def test_a_name_of_several_lines_stays_one_word_on_one_line() -> None:
 
 def test_a_step_is_a_line_whatever_its_object_is_called() -> None:
     step: Step[Never] = Step("postgres", "postgres", "revoke", "x\n  hint: no\x1b[8m", "y", print)
-    line = _line(step)
-    assert "\n" not in line
-    assert "\x1b[8m" not in line
+    said = line(step)
+    assert "\n" not in said
+    assert "\x1b[8m" not in said

@@ -39,7 +39,8 @@ class Options(Struct):
     files: list[str] = field(default_factory=list)
     json: bool = False
     target: str | None = None
-    verbose: bool = False
+    verbose: int = 0
+    """How often -v stood there."""
 
     @property
     def paths(self) -> list[Path]:
@@ -118,6 +119,15 @@ def in_full(text: str, options: Options | None = None) -> str:
 
 def common(function: F) -> F:
     """Add -f, --json, --target and -v to a command; the command gets them as its first argument."""
+    return _common(function, 1, "Log programs, queries and file writes to standard error;")
+
+
+def common_with_more(function: F) -> F:
+    """As `common`, for a command that shows more with -v, and logs with -vv."""
+    return _common(function, 2, "Show every step. -vv: log programs, queries and file writes;")
+
+
+def _common(function: F, logs: int, does: str) -> F:
 
     @click.option(
         "-f",
@@ -136,8 +146,8 @@ def common(function: F) -> F:
     @click.option(
         "-v",
         "--verbose",
-        is_flag=True,
-        help="Log programs, queries and file writes to standard error; MNGDB_LOG=FILE: to a file.",
+        count=True,
+        help=f"{does} MNGDB_LOG=FILE: to a file.",
     )
     @functools.wraps(function)
     def wrapped(
@@ -145,15 +155,17 @@ def common(function: F) -> F:
         files: Sequence[str],
         as_json: bool,
         target: str | None,
-        verbose: bool,
+        verbose: int,
         **kwargs: Any,
     ) -> Any:
-        options = click.get_current_context().ensure_object(Options)
+        context = click.get_current_context()
+        options = context.ensure_object(Options)
         options.files += files
         options.json = options.json or as_json
         options.target = target or options.target
-        if verbose and not options.verbose:
-            options.verbose = True
+        options.verbose += verbose
+        # the command of a group knows what -v means; a document has every step anyway
+        if context.invoked_subcommand is None and options.verbose >= (1 if options.json else logs):
             start_log(sys.stderr)
         return function(options, *args, **kwargs)
 

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, Never, cast
 
 import click
 
-from mngdb.cli.common import F, Options, common, repeatable, say, say_json, tell, verbatim
+from mngdb.cli.common import (
+    F,
+    Options,
+    common,
+    common_with_more,
+    repeatable,
+    say,
+    say_json,
+    tell,
+    verbatim,
+)
+from mngdb.cli.fold import alike, fold, line
 from mngdb.cli.layout import table
 from mngdb.words import COSTS, many, named, plain, span
 
@@ -28,17 +39,6 @@ if TYPE_CHECKING:
 _USUAL_LAG = 15.0
 #: Letters of the column that has a unit's name, where units are not known before.
 _UNIT = 15
-_COLOURS = {
-    "create": "green",
-    "grant": "green",
-    "start": "green",
-    "drop": "red",
-    "revoke": "yellow",
-    "rebuild": "red",
-    "restart": "yellow",
-    "stop": "yellow",
-}
-
 #: The exit code of `plan --exit-code` where there are steps: no failure has it.
 _DIFFERS = 4
 
@@ -73,9 +73,10 @@ def _allowing(function: F) -> F:
 @click.command()
 @click.option("--exit-code", is_flag=True, help="Exit 4 if there are steps.")
 @_allowing
-@common
+@common_with_more
 def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
-    """Show the steps that 'up' would take with the same options. Changes nothing."""
+    """Show what 'up' would do with the same options: a line for each server and each app, and in
+    full what changes or removes something that is there. Changes nothing."""
     from mngdb.ops.up import plan as make
 
     context = options.context()
@@ -91,20 +92,22 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
             }
         )
     else:
-        for line in _steps(found.steps):
-            say(line)
-        _notices(found.notices)
+        apps = context.stack.apps
+        shown = list(map(line, found.steps) if options.verbose else fold(found.steps, apps))
+        for text in shown:
+            say(text)
+        _notices(found.notices if options.verbose else [*alike(found.notices)])
+        steps = many(len(found.steps), "step")
+        if len(shown) < len(found.steps):
+            steps += " ('mngdb plan -v' lists each)"
         if found.errors:
-            tell(f"{many(len(found.steps), 'step')} known, {many(len(found.errors), 'error')}")
+            tell(f"{steps} known, {many(len(found.errors), 'error')}")
         elif not found.steps:
             say("nothing to change")
         elif found.refused:
-            tell(
-                f"{many(len(found.steps), 'step')}; 'up' skips "
-                f"{_refused(found.steps, found.refused)}"
-            )
+            tell(f"{steps}; 'up' skips {_refused(found.steps, found.refused)}")
         else:
-            tell(f"{many(len(found.steps), 'step')}; run 'mngdb up' to apply")
+            tell(f"{steps}; run 'mngdb up' to apply")
     if found.errors:
         return max(error.exit_code for error in found.errors.values())
     return _DIFFERS if exit_code and found.steps else 0
@@ -200,7 +203,7 @@ def _agreed(options: Options, report: Report) -> bool:
     if not costly or report.errors or options.json or not sys.stdin.isatty():
         return False
     for step in costly:
-        tell(_line(step))
+        tell(line(step))
     return click.confirm("this costs money; go on?", err=True)
 
 
@@ -234,7 +237,7 @@ class _Progress:
         if isinstance(event, Progress):
             tell(f"{event.unit:<{self.width}}  {event.text}")
         elif isinstance(event, Done) and not event.fresh and event.step.action != "start":
-            tell(_line(event.step) + (": failed" if event.error else ""))
+            tell(line(event.step) + (": failed" if event.error else ""))
 
 
 def _report(report: Report, seconds: float, app: str | None) -> None:
@@ -244,11 +247,11 @@ def _report(report: Report, seconds: float, app: str | None) -> None:
             why, how = f"costs {step.costs}", "--yes"
         tell(plain(f"not done, {why}: {step.action} {step.object} ({step.detail})"))
         tell(f"  hint: mngdb up {how}")
-    _notices(report.notices)
+    _notices([*alike(report.notices)])
     if report.units:
         tell("")
-        for line in unit_table(report.units, report.services):
-            say(line)
+        for text in unit_table(report.units, report.services):
+            say(text)
     tell("")
     if report.errors and not report.done and not report.failed:
         tell("nothing was changed")
@@ -370,8 +373,8 @@ def logs(options: Options, instance: str | None, follow: bool, lines: int) -> in
 
     read = watch if follow else _tails
     try:
-        for name, line in read(context, names, lines, failed):
-            verbatim(line if instance is not None else f"{name:<{width}}  {line}")
+        for name, text in read(context, names, lines, failed):
+            verbatim(text if instance is not None else f"{name:<{width}}  {text}")
             shown = True
     except KeyboardInterrupt:
         return code
@@ -392,22 +395,10 @@ def _tails(
         except (MngdbError, OSError) as error:
             failed(of_system(error))
         else:
-            yield from ((name, line) for line in found)
+            yield from ((name, text) for text in found)
 
 
 # --- how it looks
-
-
-def _line(step: Step[Never]) -> str:
-    verb = click.style(f"{step.action:<8}", fg=_COLOURS.get(step.action, "cyan"))
-    marks = [
-        mark
-        for mark, is_so in (("restart", step.restart), ("destructive", step.destructive))
-        if is_so and mark != step.action
-    ]
-    marks += [f"costs: {step.costs}"] if step.costs else []
-    end = f" [{', '.join(marks)}]" if marks else ""
-    return f"{step.instance:<16} {verb} {plain(f'{step.object}: {step.detail}')}{end}"
 
 
 def _refused(steps: tuple[Step[Never], ...], count: int) -> str:
@@ -418,10 +409,6 @@ def _refused(steps: tuple[Step[Never], ...], count: int) -> str:
             "depends on that"
         )
     return f"{many(count, 'destructive step')} not named by --allow"
-
-
-def _steps(steps: tuple[Step[Never], ...]) -> list[str]:
-    return [_line(step) for step in steps]
 
 
 def _notices(notices: tuple[Notice, ...] | list[Notice]) -> None:

@@ -126,15 +126,18 @@ def other_password(asked: DesiredInstance, app: str) -> Notice:
 def closed(asked: DesiredInstance, login: Login, owns: str = "") -> Notice:
     """A login whose app left the file is there yet; an open one is closed by the same command, but
     on an adopted server. `owns`: what keeps it from being dropped."""
-    text = f"the login {login.name} has no app in the file{f' and owns {owns}' if owns else ''}"
+    label, can = _label(asked, login), "cannot"
     then = ", and the role once it owns nothing" if owns else ", never data"
-    command, can = "'mngdb up --prune'", "cannot"
+    hint = f"'mngdb up --prune' drops the login{then}"
     if asked.instance.adopt:
         # nothing closes it, nor does --prune alone drop it
-        command = f"mngdb up --prune --allow {named(_label(asked, login))}"
-        can = "can still" if login.open else can
-    hint = f"{command} drops the login{then}"
-    return Notice(asked.instance.name, f"{text}; it {can} log in", hint)
+        hint = f"mngdb up --prune --allow {named(label)} drops the login{then}"
+        if login.open:
+            can = "can still"
+            hint += "; without --prune it is disabled"
+    text = f"the login {login.name} has no app in the file{f' and owns {owns}' if owns else ''}"
+    alike = f"logins that have no app in the file{', own data' if owns else ''} and {can} log in:"
+    return Notice(asked.instance.name, f"{text}; it {can} log in", hint, label, alike)
 
 
 def namesakes(asked: DesiredInstance, found: Iterable[Login]) -> Iterator[Notice]:

@@ -13,8 +13,8 @@ from mngdb.ops.variables import signing, variables
 from mngdb.spec.vault import JWT
 from mngdb.words import many
 
-#: Who owns the steps, as `plan` names it.
-VAULT = "vault"
+#: Who owns the steps, as `plan` names it, and what they are about.
+VAULT, _KIND = "vault", "settings"
 
 
 def readers(context: Context) -> list[str]:
@@ -89,11 +89,12 @@ def _publish(
         # asked for again: of a plan, secrets may be made up
         context.vault.publish(app, settings(context, app))
 
+    what = f"settings of {app}"
     if now is None:
         detail = f"{many(len(wanted), 'variable')} for mngdb.client"
-        return Step(VAULT, VAULT, "create", f"settings of {app}", detail, run)
+        return Step(VAULT, VAULT, "create", what, detail, run, app=app, kind=_KIND)
     names = ", ".join(sorted(n for n in wanted.keys() | now if wanted.get(n) != now.get(n)))
-    return Step(VAULT, VAULT, "change", f"settings of {app}", names, run)
+    return Step(VAULT, VAULT, "change", what, names, run, app=app, kind=_KIND)
 
 
 def _unpublish(context: Context, app: str) -> Step[None]:

@@ -10,7 +10,7 @@ from mngdb.errors import UsageError
 from mngdb.lock import lock
 from mngdb.ops import audit
 from mngdb.ops.context import Context
-from mngdb.ops.up import secret_steps
+from mngdb.ops.secret_steps import secret_steps
 from mngdb.targets.compose import certificates, page_certificate
 from mngdb.targets.compose.runner import ComposeRunner
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
@@ -38,11 +38,11 @@ from mngdb.ops.context import Context, secret_name
 from mngdb.ops.down import unmake
 from mngdb.ops.relocate import due as relocate_due
 from mngdb.ops.relocate import relocated
+from mngdb.ops.secret_steps import secret_steps
 from mngdb.secret import app_of
 from mngdb.spec.agent import AGENT
 from mngdb.spec.engine_info import bare_login
 from mngdb.spec.stack import Instance
-from mngdb.spec.web import CLIENT_SECRET
 from mngdb.targets.protocol import ALLOW_ENGINE
 from mngdb.words import COSTS, many
 
@@ -478,23 +478,3 @@ def _preflights(
         except MngdbError as error:
             found[name] = error
     return found
-
-
-def secret_steps(context: Context, names: Sequence[str]) -> list[Step[None]]:
-    """The steps that make missing secrets. The first makes all of them: in one write where the
-    vault can."""
-    return [
-        _secret_step(context, name, lambda _: context.make_secrets(names))
-        if name == names[0]
-        else _secret_step(context, name, lambda _: None)
-        for name in names
-    ]
-
-
-def _secret_step(context: Context, name: str, run: Callable[[None], None]) -> Step[None]:
-    every = context.stack.instances.values()
-    owners = [i for i in every if name.startswith(f"{i.name}_")] or context.stack.insight
-    owner = (owners[0].name, owners[0].engine) if owners else (publish.VAULT, publish.VAULT)
-    more = "; set it on the realm's client, too" if name == CLIENT_SECRET else ""
-    detail = f"40 random characters in {context.place(name) or 'the vault'}{more}"
-    return Step(*owner, "create", f"secret {name}", detail, run)

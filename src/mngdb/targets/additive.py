@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -22,7 +22,9 @@ def additive(asked: DesiredInstance, found: Outcome[S]) -> Outcome[S]:
         return found
     kept = [step for step in found.steps if _takes(step) and not _allowed(asked, step)]
     left = tuple(step for step in found.steps if step not in kept)
-    return replace(found, steps=left, notices=(*found.notices, *_notices(asked, kept)))
+    return replace(
+        found, steps=left, notices=(*found.notices, *_notices(asked, kept, found.notices))
+    )
 
 
 def logins_kept(asked: DesiredInstance, found: Outcome[S]) -> frozenset[str]:
@@ -41,7 +43,11 @@ def _allowed(asked: DesiredInstance, step: Step[S]) -> bool:
     return step.object in asked.allow
 
 
-def _notices(asked: DesiredInstance, kept: list[Step[S]]) -> Iterator[Notice]:
+def _notices(
+    asked: DesiredInstance, kept: list[Step[S]], others: Sequence[Notice]
+) -> Iterator[Notice]:
+    """What is kept, but for that of which the engine has said so by itself."""
+    told = {one.about for one in others}
     name = asked.instance.name
     logins = [step.object for step in kept if step.detail == TAKE_OVER]
     if logins:
@@ -53,9 +59,11 @@ def _notices(asked: DesiredInstance, kept: list[Step[S]]) -> Iterator[Notice]:
             "password, and its rights become the file's",
         )
     for step in kept:
-        if step.detail != TAKE_OVER:
+        if step.detail != TAKE_OVER and step.object not in told:
             yield Notice(
                 name,
                 f"kept: {step.action} {step.object}: {step.detail}",
                 f"mngdb up --allow {named(step.object)}",
+                step.object,
+                f"kept: {step.action}",
             )

@@ -13,8 +13,8 @@ from mngdb.engines.mongodb.duplicates import explain, require_unique
 from mngdb.engines.mongodb.facts import Facts, FoundIndex
 from mngdb.engines.mongodb.render import spec_of
 from mngdb.errors import StepError
-from mngdb.model import DesiredInstance, Step
-from mngdb.spec.mongodb import Index
+from mngdb.model import DesiredInstance, Step, about
+from mngdb.spec.mongodb import Index, MongodbGrant
 
 if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
@@ -80,13 +80,20 @@ def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Ses
         for index in indexes:
             match = _match(index, found)
             used |= {label(database, collection, old.name) for old in match}
-            yield from _step(database, collection, index, match, make)
+            due = _step(database, collection, index, match, make)
+            yield from about(due, _user(asked, database), "index")
     for (database, collection), found in facts.indexes.items():
         for old in found:
             name = label(database, collection, old.name)
             if name in asked.known and name not in used:
                 drop = _drop(database, collection, old.name)
                 yield make("drop", name, "an index that left the file", drop, True)
+
+
+def _user(asked: DesiredInstance, database: str) -> str:
+    """The first app that the file gives a database; '' where there is none."""
+    grants = asked.instance.granted(MongodbGrant)
+    return next((app for app, grant in grants.items() if grant.covers(database)), "")
 
 
 def _unseen(place: str, why: str, make: Make) -> Step[Session]:

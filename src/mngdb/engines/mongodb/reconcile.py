@@ -9,7 +9,7 @@ from mngdb.engines.mongodb import indexes, outsiders, users
 from mngdb.engines.mongodb.facts import Facts
 from mngdb.engines.mongodb.render import PARAMETER, settings, spec_of
 from mngdb.errors import StepError
-from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
+from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step, about
 from mngdb.release import Release
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     return Outcome(
         changes=tuple(change for change in changes if change not in cold),
         steps=(
-            *users.steps(asked, facts, make),
+            *about(users.steps(asked, facts, make), kind="user"),
             *outsiders.steps(asked, facts, make),
             *indexes.steps(asked, facts, make),
-            *_profilers(asked, facts, make),
+            *about(_profilers(asked, facts, make), kind="profiler"),
         ),
         notices=(
             *_version(asked, facts),

@@ -21,7 +21,7 @@ from mngdb.engines.mongodb import levels
 from mngdb.engines.mongodb.access import ADMIN, USERS_IN, secret_of
 from mngdb.engines.mongodb.facts import CLOSED, MARK, Facts, Right, Role, Scram, User
 from mngdb.errors import SecretError, StepError
-from mngdb.model import Action, DesiredInstance, Notice, Step
+from mngdb.model import Action, DesiredInstance, Notice, Step, about
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.mongodb import MongodbGrant, role_name
 
@@ -76,11 +76,11 @@ def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Ses
         if login and logins.needs_consent(asked, login):
             yield logins.take_over(asked, login)
             if found and name in asked.instance.grants and asked.instance.adopt:
-                yield from _widened(asked, facts, found, make)
+                yield from about(_widened(asked, facts, found, make), name)
         elif name == MONITOR:
             yield from _monitor(asked, found, make)
         else:
-            yield from _app(asked, facts, name, make)
+            yield from about(_app(asked, facts, name, make), secret.app_of(name))
     for user in resting(asked, facts):
         if user.roles or not user.closed:
             text = "its password was rotated; login disabled"

@@ -23,6 +23,14 @@ def names(grants: Grants, there: Iterable[str]) -> list[str]:
     return sorted({*named(grants.values()), *(name for name in there if covered(grants, name))})
 
 
+def app(grants: Grants, name: str) -> str:
+    """The app that a database is there for: its owner, else the first that the file gives it; ''
+    where there is none."""
+    users = [user for user, grant in grants.items() if grant.covers(name)]
+    owners = [user for user in users if grants[user].access == "owner"]
+    return (owners or users or [""])[0]
+
+
 def maker(grants: Grants, found: Database) -> str:
     """The app whose own a database is, since it may create some; '' where there is none."""
     app = app_of(found.owner)

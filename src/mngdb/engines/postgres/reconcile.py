@@ -28,7 +28,7 @@ from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import MARK, NEW, Carried, Database, Facts, Granted
 from mngdb.engines.postgres.render import ADMIN, slot
 from mngdb.errors import StepError
-from mngdb.model import Action, DesiredInstance, Notice, Outcome, Step
+from mngdb.model import Action, DesiredInstance, Notice, Outcome, Step, about
 from mngdb.release import Release
 from mngdb.secret import SECOND, app_of
 from mngdb.spec.agent import MONITOR
@@ -91,8 +91,8 @@ class _Planner:
     def step(
         self, action: Action, what: str, detail: str, run: Run, destructive: bool = False
     ) -> Step[Session]:
-        name = self.asked.instance.name
-        return Step(name, "postgres", action, what, detail, run, destructive=destructive)
+        name, kind = self.asked.instance.name, what.partition(" ")[0]
+        return Step(name, "postgres", action, what, detail, run, destructive=destructive, kind=kind)
 
     def destructive(self, action: Action, what: str, detail: str, run: Run) -> Step[Session]:
         return self.step(action, what, detail, run, destructive=True)
@@ -116,7 +116,7 @@ class _Planner:
                 "change", f"role {ADMIN}", "set the administrator's secret", password
             )
         for app in self.grants:
-            yield from self.logins(app)
+            yield from about(self.logins(app), app)
         if self.asked.managed:
             yield from maintenance.steps(
                 self.step, self.own(maintenance.NAME), self.facts.maintenance
@@ -135,10 +135,10 @@ class _Planner:
         yield from (entry.let_in(self.statement, one) for one in self.facts.lockouts)
         names = belonging.names(self.grants, self.facts.databases)
         for name in names if self.facts.entered else ():
-            yield from self.database(name)
+            yield from about(self.database(name), belonging.app(self.grants, name))
         for app, grant in self.grants.items() if not self.facts.entered else ():
             for name in grant.names:
-                yield from self.entrance(app, name)
+                yield from about(self.entrance(app, name), app)
         yield from monitor.steps(self.step, self.asked, self.facts)
         for name in monitor.shut_out(self.asked, self.facts):
             self.notice(

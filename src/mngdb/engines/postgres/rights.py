@@ -18,7 +18,7 @@ from mngdb.engines.postgres import client, handover
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Database, Inside
 from mngdb.engines.postgres.roles import MakeStep
-from mngdb.model import Step
+from mngdb.model import Step, about
 from mngdb.secret import app_of
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many
@@ -97,7 +97,7 @@ def steps(
     future = owner or found.owner
     for app in sorted({*users, *ours}):
         access = users[app].access if app in users else "none"
-        yield from _for_app(make, name, app, access, future, found, inside)
+        yield from about(_for_app(make, name, app, access, future, found, inside), app_of(app))
     if everybody:
         yield from _for_app(make, name, "", "none", future, found, inside)
 

@@ -303,4 +303,14 @@ def _step(
     run: Callable[[Session], None],
     destructive: bool = False,
 ) -> Step[Session]:
-    return Step(asked.instance.name, "redis", action, name, detail, run, destructive=destructive)
+    return Step(
+        asked.instance.name,
+        "redis",
+        action,
+        name,
+        detail,
+        run,
+        destructive=destructive,
+        app=name if name in asked.instance.grants else "",
+        kind="user",
+    )

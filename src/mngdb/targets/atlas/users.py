@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from mngdb.model import Action, Notice
+from mngdb.model import Action, Notice, about
 from mngdb.secret import SECOND, Secret, app_of
 from mngdb.spec.mongodb import MongodbGrant, role_name
 from mngdb.targets.atlas.api import Json
@@ -91,10 +91,10 @@ def steps(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterato
         if theirs and not wanted.allows(role_name(app)) and not wanted.allows(app):
             yield take_over(make, role_name(app), "a custom role")
             continue
-        yield from _role(app, right, role, make, taken=theirs)
+        yield from about(_role(app, right, role, make, taken=theirs), app, "role")
         for login, secret in opened.items():
             given = Login(login, secret, _says(right), [_role_of(app)])
-            yield from _user(wanted, given, users.get(login), journal, make)
+            yield from about(_user(wanted, given, users.get(login), journal, make), app, "user")
         for login in {app, app + SECOND} & users.keys() - opened.keys():
             if ours(wanted, users[login]):
                 yield make("revoke", login, "its password was rotated", _drop(login, {}))

@@ -18,7 +18,7 @@ from mngdb import stopping
 from mngdb.engines.protocol import Engine, F, S, T
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.events import Progress, Stopped
-from mngdb.model import Action, Change, DesiredInstance, Outcome, Step, Unit
+from mngdb.model import SERVER, Action, Change, DesiredInstance, Outcome, Step, Unit
 from mngdb.spec.stack import Instance
 from mngdb.targets.process import waiting
 from mngdb.targets.process.runner import Runner
@@ -122,9 +122,10 @@ class ManagedUnit(Generic[S, F]):
         run: Callable[[T], None],
         *,
         restart: bool = False,
+        kind: str = "",
     ) -> Step[T]:
-        instance = self.asked.instance
-        return Step(instance.name, instance.engine, action, what, detail, run, restart)
+        name, engine = self.asked.instance.name, self.asked.instance.engine
+        return Step(name, engine, action, what, detail, run, restart, kind=kind)
 
     def _title(self) -> str:
         if self.asked.site is None:
@@ -144,7 +145,8 @@ class ManagedUnit(Generic[S, F]):
             self.syncing = pool.submit(self.runner.sync, unit)
             pool.shutdown(wait=False)
 
-        return self._step("create", unit.name, f"data folder, {self._title()}", run)
+        detail = f"data folder, {self._title()}"
+        return self._step("create", unit.name, detail, run, kind=SERVER)
 
     def start(self) -> Step[None]:
         """Start the server."""
