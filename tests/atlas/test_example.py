@@ -43,7 +43,7 @@ def example(fake: Handle, aws: str, tmp_path_factory: pytest.TempPathFactory) ->
     found.env |= {**LOGIN, "AWS_ENDPOINT_URL": aws, "ATLAS_URL": fake.url}
     found.env |= {"CHAT_VPC": vpc, "CHAT_SUBNET": subnet}
     text = (found.folder / "mngdb.yaml").read_text()
-    found.write(text.replace("  version: 8 ", f"  port: {found.port(1)}\n  version: 8 "))
+    found.write(text.replace("port: auto ", f"port: {found.port(1)} "))
     yield found
     text = (found.folder / "atlas.yaml").read_text()
     (found.folder / "atlas.yaml").write_text(text.replace("tier: M10", "protected: false"))
@@ -54,7 +54,7 @@ def example(fake: Handle, aws: str, tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_plan_reads_as_the_chapter_and_the_second_up_has_nothing_to_do(
     fake: Handle, example: Cli
 ) -> None:
-    plan = example.ok(*FILES, "plan")
+    plan = example.ok(*FILES, "plan", "-v")
     for words in CHAPTER:
         assert words in plan
     example.ok(*FILES, "up", "--yes")
