@@ -237,6 +237,26 @@ def test_an_app_that_left_the_file_is_locked_and_kept_until_pruned(stack: Cli) -
         assert admin.get("shop:kept") == "yes"
 
 
+def test_the_policy_that_an_apps_jobs_needed_outlives_the_app(stack: Cli) -> None:
+    """Its keys stay, and the default policy would evict them."""
+    jobs = FILE + '  jobs: {redis: {keys: "jobs:*", for: bullmq}}\n'
+    stack.write(jobs)
+    stack.ok("up")
+    for remaining in (jobs.replace(", for: bullmq", ""), FILE):
+        stack.write(remaining)
+        assert not any("maxmemory" in step["detail"] for step in converge(stack))
+        (told,) = [one for one in stack.json("plan")["remarks"] if "noeviction" in one["text"]]
+        assert "redis: {eviction: allkeys-lru}" in told["hint"]
+    stack.ok("down")
+    stack.ok("up")
+    with redis_as(stack) as admin:
+        assert admin.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+    stack.write(FILE.replace("PORT1}", "PORT1, eviction: allkeys-lru}"))
+    assert [step["action"] for step in converge(stack)] == ["reload"]
+    stack.write(FILE)
+    assert planned(stack) == []
+
+
 def test_a_login_made_by_hand_is_told_and_left_alone(stack: Cli) -> None:
     with redis_as(stack) as admin:
         admin.execute_command("ACL", "SETUSER", "stranger", "on", ">x", "~s:*", "+get")

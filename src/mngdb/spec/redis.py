@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -27,6 +27,7 @@ Eviction = Literal[
     "volatile-ttl",
 ]
 
+EVICTIONS: tuple[Eviction, ...] = get_args(Eviction)
 #: The setting that publishes what becomes of keys.
 EVENTS = "notify-keyspace-events"
 #: What ends the parts of a channel's name, and how many more parts PSUBSCRIBE may name with `*`.
@@ -188,7 +189,18 @@ class RedisInstance(BaseInstance):
         flags = "".join(sorted({f for one in every for f in one.settings.get(EVENTS, "")}))
         if flags and EVENTS not in self.settings:
             more["settings"] = self.settings | {EVENTS: flags}
-        return self.model_copy(update=more) if more else self
+        if not more:
+            return self
+        found = self.model_copy(update=more)
+        found.model_fields_set.discard("eviction")  # the file does not say it
+        return found
+
+    def policy(self, before: str) -> Eviction:
+        """The eviction policy: never one that evicts more than `before`, which apps needed that may
+        have left the file, unless the file says it."""
+        if "eviction" in self.model_fields_set or before not in EVICTIONS:
+            return self.eviction
+        return min(self.eviction, before, key=_evicts)
 
     def contradictions(self, rights: Mapping[str, BaseGrant]) -> Iterator[tuple[str, str, str]]:
         """What the apps' software needs and cannot have together: key, sentence, hint."""
@@ -206,6 +218,11 @@ class RedisInstance(BaseInstance):
             if said is not None and not events(flags) <= events(said):
                 text = f"{name} of {app} needs {EVENTS} {flags}, and the file says {said!r}"
                 yield "settings", text, "remove the setting, or add what is missing"
+
+
+def _evicts(policy: str) -> int:
+    """How much a policy may evict: nothing, keys with an expiry, any key."""
+    return ["noeviction", "volatile", "allkeys"].index(policy.partition("-")[0])
 
 
 def _software(rights: Mapping[str, BaseGrant]) -> Iterator[tuple[str, str, Preset]]:

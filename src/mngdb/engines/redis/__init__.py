@@ -246,7 +246,9 @@ class RedisEngine:
         return reconcile.reconcile(asked, facts)
 
     def unmarked(self, asked: DesiredInstance) -> frozenset[str]:
-        return frozenset()
+        from mngdb.engines.redis import render
+
+        return render.unmarked(asked)
 
     def apply(self, session: Session, changes: Sequence[Change]) -> None:
         from mngdb.engines.redis import apply

@@ -22,6 +22,8 @@ _LISTS = frozenset(
         "latency-tracking-info-percentiles",
     }
 )
+#: What stands before an eviction policy where it is noted.
+_KEEPS = "maxmemory-policy "
 #: A setting, and the value by which a server is known that reads its log only to switch it off: it
 #: does not rewrite the log before.
 READING = ("auto-aof-rewrite-percentage", "1999999999")
@@ -46,6 +48,20 @@ def spec_of(asked: DesiredInstance) -> RedisInstance:
     spec = asked.instance.spec
     assert isinstance(spec, RedisInstance)  # noqa: S101 - the registry has paired them
     return spec
+
+
+def policy(asked: DesiredInstance) -> str:
+    """Its eviction policy: what an earlier `up` had for apps stays where the file says nothing, for
+    their keys may still be there."""
+    before = next((one for one in asked.known if one.startswith(_KEEPS)), "")
+    return spec_of(asked).policy(before.removeprefix(_KEEPS))
+
+
+def unmarked(asked: DesiredInstance) -> frozenset[str]:
+    """What the next `up` has to know of its eviction policy: that keys must not be lost."""
+    found = policy(asked)
+    derived = "eviction" not in spec_of(asked).model_fields_set and not found.startswith("allkeys")
+    return frozenset({_KEEPS + found} if derived and asked.managed else ())
 
 
 def settings(asked: DesiredInstance) -> dict[str, str]:
@@ -173,7 +189,7 @@ def _tunable(asked: DesiredInstance) -> dict[str, str]:
     spec, site = spec_of(asked), asked.site
     memory = asked.instance.memory
     found = {
-        "maxmemory-policy": spec.eviction,
+        "maxmemory-policy": policy(asked),
         "maxmemory-samples": str(spec.samples),
         "appendonly": "yes" if spec.appendonly else "no",
         "appendfsync": spec.appendfsync,

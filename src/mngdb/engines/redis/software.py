@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from mngdb.engines.redis import render
 from mngdb.model import DesiredInstance, Notice
 from mngdb.spec.presets import Preset, Rights, presets
 from mngdb.spec.redis import EVENTS, RedisGrant, events
@@ -27,6 +28,8 @@ def notices(asked: DesiredInstance, settings: Mapping[str, str]) -> Iterator[Not
     yield from _one_kind(asked.instance.name, grants)
     yield from _sessions(asked.instance.name, users, len(grants))
     yield from _eviction(asked, users, settings.get(_POLICY))
+    if asked.managed:
+        yield from _kept(asked)
     if not asked.managed:  # of our own, the file was refused
         yield from _events(asked.instance.name, users, settings.get(EVENTS))
 
@@ -91,6 +94,15 @@ def _eviction(
             text += f": with {_POLICY} {policy}, writes fail when it is full"
             hint = _hint(name, "allkeys-lru") if asked.managed else _asks(_POLICY, "allkeys-lru")
             yield Notice(name, text, hint)
+
+
+def _kept(asked: DesiredInstance) -> Iterator[Notice]:
+    """Of apps that left the file, and whose keys may be there."""
+    name, said, policy = asked.instance.name, render.spec_of(asked).eviction, render.policy(asked)
+    if policy != said:
+        text = f"{_POLICY} stays {policy}, which apps needed that have left the file"
+        hint = f"where {said} may evict the keys that they left: {_hint(name, said)}"
+        yield Notice(name, text, hint)
 
 
 def _keeps(policy: str, preset: Preset) -> bool:
