@@ -109,10 +109,3 @@ def test_a_subscription_prints_until_it_is_interrupted(stack: Cli) -> None:
         assert lines[-1] == "hello\n"
         child.send_signal(signal.SIGINT)
         assert child.wait(60) == 130
-
-
-def test_a_client_that_is_missing_is_named_with_what_to_install(stack: Cli) -> None:
-    done = stack.run("shell", "mongodb")
-    assert done.returncode == 2
-    assert "mongosh" in done.stderr
-    assert "install" in done.stderr

@@ -34,18 +34,21 @@ def url(options: Options, instance: str, app: str | None, restored: bool) -> Non
 @common
 def shell(
     options: Options, instance: str, app: str | None, restored: bool, rest: tuple[str, ...]
-) -> None:
-    """Open the client of INSTANCE: psql, redis-cli or mongosh.
+) -> int:
+    """Open the client of INSTANCE: psql, redis-cli or mongosh. Without redis-cli or mongosh, a
+    prompt of mngdb's own.
 
     REST is passed to the client. Put two dashes before it: 'mngdb shell postgres -- -f tables.sql';
-    otherwise -f, --json and --target are read as mngdb's own options. For Redis, a command ('mngdb
-    shell redis GET key') or a list of them on standard input needs no client; it exits with 1 if
-    Redis refused one.
+    otherwise -f, --json and --target are read as mngdb's own options. For Redis and MongoDB it may
+    be an APP. A command ('mngdb shell redis GET key'), a statement ('mngdb shell mongodb
+    "db.users.countDocuments()"') or a list of them on standard input needs no client; it exits with
+    1 if the server refused one.
     """
-    from mngdb.ops import access
+    from mngdb.cli.prompt import converse
+    from mngdb.ops import shell as here
     from mngdb.ops.backup import restored as beside
 
-    (beside if restored else access).shell(options.context(), instance, app, rest)
+    return converse((beside if restored else here).shell(options.context(), instance, app, rest))
 
 
 @click.group(

@@ -92,6 +92,33 @@ class Provision(Protocol):
         ...
 
 
+class Dialogue(Protocol[S_contra]):
+    """What a person types to a server, where none of its own clients is installed."""
+
+    help: str
+
+    def opened(self, session: S_contra) -> None:
+        """Go on in a new session, as it was in the one before. Raises MngdbError."""
+        ...
+
+    def prompt(self, session: S_contra) -> str:
+        """What stands before what is typed."""
+        ...
+
+    def complete(self, text: str) -> bool:
+        """Whether a statement ends here; else the next line belongs to it."""
+        ...
+
+    def statement(self, words: Sequence[str]) -> str | None:
+        """The statement that the words of a command line are; None: they are for a client."""
+        ...
+
+    def run(self, session: S_contra, text: str) -> Iterator[str]:
+        """Run a statement and give what it prints, which may have no end. Raises UsageError for
+        what it does not understand, MngdbError for what the server refused, ConnectError."""
+        ...
+
+
 class Clients(Protocol):
     """How mngdb, apps and people come to a server. Pure."""
 
@@ -292,6 +319,12 @@ class Diagnose(Protocol[S_contra]):
     def indexes(self) -> Callable[[S_contra, DesiredInstance, Slow | None], Advice] | None:
         """What to do about its indexes, and what slow statements lack; None: those are not
         known."""
+        ...
+
+    @property
+    def dialogue(self) -> Callable[[str, bool], Dialogue[S_contra]] | None:
+        """Begins one in a database, and says whether long answers come page by page; None: a
+        client of the engine's own is always there."""
         ...
 
     @property

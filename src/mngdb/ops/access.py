@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -22,12 +20,11 @@ from mngdb.errors import (
     SecretError,
     UnobservableError,
     UnreachableError,
-    UsageError,
 )
 from mngdb.facts.denied import Denials, remedies, told
 from mngdb.facts.doctor import Diagnosis
 from mngdb.facts.locks import WAITED
-from mngdb.model import DesiredInstance, ShellCommand, Step
+from mngdb.model import DesiredInstance, Step
 from mngdb.ops import denied, probes
 from mngdb.ops.context import Context, secret_name
 from mngdb.secret import app_of
@@ -239,59 +236,3 @@ def _refused(context: Context, instance: Instance, app: str, error: ConnectError
         return error  # what the app was told is all that is known
     why = _shut_out(context, instance, asked, app, steps)
     return ConnectError(why, "mngdb up", "auth") if why else error
-
-
-def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...]) -> None:
-    """Become the instance's interactive client. Returns never; raises UsageError without one."""
-    found = context.instance(instance)
-    context.secret(found, app or "admin")
-    asked = context.asked(found, invent=True)
-    folder = asked.site.program.folder if asked.site else None
-    access = context.public(asked, app)
-    if asked.tunnel:
-        access = replace(access, host="127.0.0.1", socket=None)
-    command = context.engine(found).shell(access, folder)
-    servers = context.target(found).servers
-    if servers is not None:
-        if servers.process(found.unit) is None:
-            raise MngdbError(f"{found.unit} is not running", "'mngdb up' starts it")
-        inside = servers.enter(found.unit, command, terminal=sys.stdin.isatty())
-        if inside is not None:
-            env = {**os.environ, **context.environ, **command.env}
-            os.execvpe(inside[0], [*inside, *rest], env)  # noqa: S606
-    become(instance, command, rest, lambda: _known(context, found, asked, app))
-
-
-def become(
-    instance: str,
-    command: ShellCommand,
-    rest: tuple[str, ...],
-    known: Callable[[], None],
-) -> None:
-    """Become a client that is installed here, after `known` has logged in and out: one of somebody
-    else's making gives its password to whoever listens. Returns never; raises UsageError where
-    there is none, ConnectError."""
-    client = command.programs
-    # a client's own options begin with a dash: those are for the client
-    if command.batch and not (rest[0].startswith("-") if rest else sys.stdin.isatty()):
-        client = ((command.batch[0], command.batch[1:]),)
-    programs = [(shutil.which(name), name, words) for name, words in client]
-    for path, name, words in programs:
-        if path:
-            known()
-            os.execve(path, [name, *words, *rest], {**os.environ, **command.env})  # noqa: S606
-    names = " or ".join(dict.fromkeys(os.path.basename(p) for p, _ in command.programs))  # noqa: PTH119
-    raise UsageError(f"no client for {instance} is installed ({names})", command.install)
-
-
-def _known(context: Context, instance: Instance, asked: DesiredInstance, app: str | None) -> None:
-    """Log in and out. Raises ConnectError."""
-    try:
-        with (
-            context.reach(instance, admin=app is None),
-            context.engine(instance).connect(context.login(asked, app), LOGIN),
-        ):
-            pass
-    except ConnectError as error:
-        if error.kind != "busy":  # the login was taken: what ends a script comes next
-            raise

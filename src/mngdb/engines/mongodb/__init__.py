@@ -16,7 +16,7 @@ from mngdb.container import Container
 from mngdb.engines.loading import TURN
 from mngdb.engines.mongodb import access as clients
 from mngdb.engines.mongodb import drivers
-from mngdb.engines.protocol import Engine, Pieces, Recent, Scraper
+from mngdb.engines.protocol import Dialogue, Engine, Pieces, Recent, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Told, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
@@ -110,6 +110,11 @@ class MongodbEngine:
 
     def shell(self, access: Access, folder: str | None) -> ShellCommand:
         return clients.shell(access)
+
+    def dialogue(self, database: str, pages: bool) -> Dialogue[Session]:
+        from mngdb.engines.mongodb import prompt
+
+        return prompt.Dialogue(database, pages=pages)
 
     # --- observe
 

@@ -104,6 +104,28 @@ class Session(Struct, frozen=True):
         with _translated(self.access), pymongo.timeout(limit):
             return self.client[on].command({name: value, **rest})
 
+    def ask(self, database: str, command: Document) -> Document:
+        """Run a command of a person's, which may take any time. Raises Refused or ConnectError."""
+        with _translated(self.access):
+            return self.client[database].command(command)
+
+    def documents(self, database: str, command: Document) -> Iterator[Document]:
+        """The documents of such a command's cursor, as they come."""
+        with self.client.start_session(causal_consistency=False) as session:
+            while True:
+                with _translated(self.access):
+                    reply = self.client[database].command(command, session=session)
+                cursor = reply["cursor"]
+                collection = cursor["ns"].partition(".")[2]
+                try:
+                    yield from cursor.get("firstBatch") or cursor.get("nextBatch") or ()
+                except GeneratorExit:
+                    self._kill(database, collection, cursor["id"], session)
+                    raise
+                if not cursor["id"]:
+                    return
+                command = {"getMore": Int64(cursor["id"]), "collection": collection}
+
     def collections(self, database: str) -> dict[str, Document]:
         """The database's collections and views, with their types and options, whose values are as
         the server has them (`RAW`)."""

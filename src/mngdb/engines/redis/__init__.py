@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mngdb.container import Container
-    from mngdb.engines.protocol import Engine, Pieces, Recent, Scraper
+    from mngdb.engines.protocol import Dialogue, Engine, Pieces, Recent, Scraper
     from mngdb.engines.redis.client import Session
     from mngdb.engines.redis.facts import Facts
     from mngdb.facts.denied import Denials, Probe
@@ -129,6 +129,11 @@ class RedisEngine:
         from mngdb.engines.redis import access as clients
 
         return clients.shell(access, folder)
+
+    def dialogue(self, database: str, pages: bool) -> Dialogue[Session]:
+        from mngdb.engines.redis import prompt
+
+        return prompt.Dialogue(database)
 
     # --- observe
 

@@ -13,14 +13,13 @@ from typing import Any
 
 import hiredis
 
+from mngdb.engines.redis.prompt import STREAMS
 from mngdb.engines.redis.wire import Wire, pack, raw_reader
 from mngdb.model import Access
 from mngdb.secret import Secret
 
 #: Seconds that a connection may take. An answer may take as long as it likes: BLPOP waits.
 _TIMEOUT = 30.0
-#: Commands with answers that do not end.
-_STREAMS = {"monitor", "subscribe", "psubscribe", "ssubscribe"}
 
 
 def access() -> Access:
@@ -79,7 +78,7 @@ def _run(commands: Iterable[Sequence[str]]) -> int:
             if isinstance(answer, hiredis.ReplyError):
                 code = 1
                 break
-            if command[0].lower() not in _STREAMS:
+            if command[0].lower() not in STREAMS:
                 break
     return code
 

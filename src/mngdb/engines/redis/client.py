@@ -54,8 +54,8 @@ class Session:
         self._wire = wire
         self.access = access
 
-    def limit(self, timeout: float) -> None:
-        """Wait at most `timeout` seconds for the answer from now on."""
+    def limit(self, timeout: float | None) -> None:
+        """Wait at most `timeout` seconds for the answer from now on; None: any time."""
         self._wire.limit(timeout)
 
     def ask(self, *command: str) -> Any:
@@ -86,6 +86,11 @@ class Session:
         """One command whose answer is no answer, as the bytes come; the session is of no more use
         but for this. Raises ConnectError; reading raises OSError."""
         self.send(pack(command))
+        return self._wire.bytes()
+
+    def file(self) -> BinaryIO:
+        """What the server answers from now on, as the bytes come: for `send`, and nothing else.
+        Reading raises OSError."""
         return self._wire.bytes()
 
     def receive(self, into: memoryview, timeout: float) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,12 +16,13 @@ from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import LockedError, UsageError
 from mngdb.lock import lock
 from mngdb.model import Access, DesiredInstance
-from mngdb.ops import access
+from mngdb.ops.access import LOGIN
 from mngdb.ops.backup import hosted, kept, notes, place
 from mngdb.ops.backup.history import iso
 from mngdb.ops.backup.notes import Note
 from mngdb.ops.backup.scratch import disposable, ended
 from mngdb.ops.context import Context
+from mngdb.ops.shell import Conversation, become
 from mngdb.spec.stack import Instance
 from mngdb.targets.protocol import Disposable, Servers, UnitRecord
 
@@ -120,17 +122,18 @@ def url(context: Context, instance: str, app: str | None) -> str:
     return engine.url(asked.given(login))
 
 
-def shell(context: Context, instance: str, app: str | None, rest: tuple[str, ...]) -> None:
-    """Become its client. Returns never; raises UsageError where none runs, or no client is
-    installed, ConnectError."""
+def shell(
+    context: Context, instance: str, app: str | None, rest: tuple[str, ...]
+) -> Conversation[Any]:
+    """Become its client, as `ops.shell`. Raises UsageError where none runs, too."""
     engine, asked, login = _login(context, instance, app)
     folder = asked.site.program.folder if asked.site else None
+    given = asked.given(login)
 
-    def known() -> None:
-        with engine.connect(login, access.LOGIN):
-            pass
+    def connect() -> contextlib.AbstractContextManager[Any]:
+        return engine.connect(login, LOGIN)
 
-    access.become(instance, engine.shell(asked.given(login), folder), rest, known)
+    return become(instance, engine, given, engine.shell(given, folder), rest, connect)
 
 
 def _login(

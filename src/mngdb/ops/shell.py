@@ -1,0 +1,105 @@
+"""Opens a client of a server: one that is installed, or what mngdb has in its place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Generic
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mngdb.engines.protocol import AnyEngine, Dialogue, S
+from mngdb.errors import ConnectError, MngdbError, UsageError
+from mngdb.model import Access, ShellCommand
+from mngdb.ops.access import LOGIN
+from mngdb.ops.context import Context
+
+
+class Conversation(Struct, Generic[S]):
+    """What a person types to a server, where mngdb itself takes it."""
+
+    dialogue: Dialogue[S]
+    connect: Callable[[], AbstractContextManager[S]]
+    """Gives a session that has proved to be with our server. Raises ConnectError."""
+    statement: str | None
+    """The one that the command line has; None: they are read from standard input."""
+
+
+def shell(
+    context: Context, instance: str, app: str | None, rest: tuple[str, ...]
+) -> Conversation[Any]:
+    """Become the instance's interactive client; returns the conversation that takes its place where
+    none is installed. Raises UsageError where there is neither."""
+    found = context.instance(instance)
+    engine = context.engine(found)
+    if app is None and engine.dialogue is not None and len(rest) == 1 and rest[0] in found.grants:
+        app, rest = rest[0], ()
+    context.secret(found, app or "admin")
+    asked = context.asked(found, invent=True)
+    folder = asked.site.program.folder if asked.site else None
+    access = context.public(asked, app)
+    if asked.tunnel:
+        access = replace(access, host="127.0.0.1", socket=None)
+    command = engine.shell(access, folder)
+
+    @contextmanager
+    def connect() -> Iterator[Any]:
+        login = context.login(asked, app)
+        with context.reach(found, admin=app is None), engine.connect(login, LOGIN) as session:
+            yield session
+
+    servers = context.target(found).servers
+    if servers is not None:
+        if servers.process(found.unit) is None:
+            raise MngdbError(f"{found.unit} is not running", "'mngdb up' starts it")
+        inside = servers.enter(found.unit, command, terminal=sys.stdin.isatty())
+        if inside is not None:
+            env = {**os.environ, **context.environ, **command.env}
+            os.execvpe(inside[0], [*inside, *rest], env)  # noqa: S606
+    return become(instance, engine, access, command, rest, connect)
+
+
+def become(
+    instance: str,
+    engine: AnyEngine,
+    access: Access,
+    command: ShellCommand,
+    rest: tuple[str, ...],
+    connect: Callable[[], AbstractContextManager[Any]],
+) -> Conversation[Any]:
+    """Become a client that is installed here, after a login by `connect`: one of somebody else's
+    making gives its password to whoever listens. Returns what takes its place where none is.
+    Raises UsageError where there is neither, ConnectError."""
+    talk = None
+    if engine.dialogue is not None:
+        talk = engine.dialogue(access.database, not rest and sys.stdin.isatty())
+        statement = talk.statement(rest)
+        if statement is not None:
+            return Conversation(talk, connect, statement)
+    client = command.programs
+    # a client's own options begin with a dash: those are for the client
+    if command.batch and not (rest[0].startswith("-") if rest else sys.stdin.isatty()):
+        client = ((command.batch[0], command.batch[1:]),)
+    programs = [(shutil.which(name), name, words) for name, words in client]
+    for path, name, words in programs:
+        if path:
+            _known(connect)
+            os.execve(path, [name, *words, *rest], {**os.environ, **command.env})  # noqa: S606
+    if talk is not None and not rest:
+        return Conversation(talk, connect, None)
+    names = " or ".join(dict.fromkeys(os.path.basename(p) for p, _ in command.programs))  # noqa: PTH119
+    raise UsageError(f"no client for {instance} is installed ({names})", command.install)
+
+
+def _known(connect: Callable[[], AbstractContextManager[Any]]) -> None:
+    """Log in and out. Raises ConnectError."""
+    try:
+        with connect():
+            pass
+    except ConnectError as error:
+        if error.kind != "busy":  # the login was taken: what ends a script comes next
+            raise
