@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from mngdb.container import Container
+from mngdb.engines.dialogue import Dialogue
 from mngdb.model import (
     Access,
     Change,
@@ -89,33 +90,6 @@ class Provision(Protocol):
 
     def recovery(self, lines: Sequence[str]) -> str:
         """What the last lines of a server's log tell of a start that takes long; empty: nothing."""
-        ...
-
-
-class Dialogue(Protocol[S_contra]):
-    """What a person types to a server, where none of its own clients is installed."""
-
-    help: str
-
-    def opened(self, session: S_contra) -> None:
-        """Go on in a new session, as it was in the one before. Raises MngdbError."""
-        ...
-
-    def prompt(self, session: S_contra) -> str:
-        """What stands before what is typed."""
-        ...
-
-    def complete(self, text: str) -> bool:
-        """Whether a statement ends here; else the next line belongs to it."""
-        ...
-
-    def statement(self, words: Sequence[str]) -> str | None:
-        """The statement that the words of a command line are; None: they are for a client."""
-        ...
-
-    def run(self, session: S_contra, text: str) -> Iterator[str]:
-        """Run a statement and give what it prints, which may have no end. Raises UsageError for
-        what it does not understand, MngdbError for what the server refused, ConnectError."""
         ...
 
 

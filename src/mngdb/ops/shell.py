@@ -12,7 +12,8 @@ from typing import Any, Generic
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mngdb.engines.protocol import AnyEngine, Dialogue, S
+from mngdb.engines.dialogue import Dialogue
+from mngdb.engines.protocol import AnyEngine, S
 from mngdb.errors import ConnectError, MngdbError, UsageError
 from mngdb.model import Access, ShellCommand
 from mngdb.ops.access import LOGIN

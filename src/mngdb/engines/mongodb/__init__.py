@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mngdb.container import Container
+from mngdb.engines.dialogue import Dialogue
 from mngdb.engines.loading import TURN
 from mngdb.engines.mongodb import access as clients
 from mngdb.engines.mongodb import drivers
-from mngdb.engines.protocol import Dialogue, Engine, Pieces, Recent, Scraper
+from mngdb.engines.protocol import Engine, Pieces, Recent, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Told, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took

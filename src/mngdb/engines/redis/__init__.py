@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mngdb.container import Container
-    from mngdb.engines.protocol import Dialogue, Engine, Pieces, Recent, Scraper
+    from mngdb.engines.dialogue import Dialogue
+    from mngdb.engines.protocol import Engine, Pieces, Recent, Scraper
     from mngdb.engines.redis.client import Session
     from mngdb.engines.redis.facts import Facts
     from mngdb.facts.denied import Denials, Probe
