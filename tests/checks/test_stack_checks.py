@@ -45,6 +45,7 @@ IDS = [check.id for check in registry.of("stack") if not check.on_request]
 def test_it_passes_on_a_stack_of_ours(good: dict[str, Finding], name: str) -> None:
     # of pages, of servers of others and of providers, and of backups that the file asks for
     elsewhere = {"stack.page-roles", "stack.server-verified", "stack.backup-kit"}
+    elsewhere.add("stack.backup-moments")
     elsewhere.add("stack.costly-servers")
     expected = "not_applicable" if name in elsewhere else "pass"
     if name == "stack.backup-store":
@@ -71,6 +72,8 @@ def test_a_store_that_goes_with_the_data_or_that_others_read(
     if "data" in store:
         path = str(cli.state.parent / "beside")
         cli.write(f"redis: {{port: PORT1}}\nbackup: {{store: {path}}}\nagent: false\n")
+    moments = one(cli, "stack.backup-moments")
+    assert (moments.verdict, moments.evidence) == ("fail", "redis: no snapshot yet")
     found = one(cli, "stack.backup-store")
     assert (found.verdict, evidence in found.evidence) == ("fail", True), found
     assert evidence in cli.run("plan").stderr + cli.run("plan").stdout

@@ -41,6 +41,8 @@ def test_every_moment_has_what_was_there(place: Place) -> None:
     until(lambda: reached(place) > history[-1][0])
     (glance,) = place.cli.json("status")["backups"]
     assert glance["recovery_point_s"] < 20
+    [moments] = place.cli.json("check", "--only", "stack.backup-moments")["findings"]
+    assert moments["verdict"] == "pass", moments
     assert glance["error"] is None
     for number in random.Random(1).sample(range(len(history) - 1), 5):
         moment, value = history[number]

@@ -99,6 +99,12 @@ def _store(around: Around) -> Judgement:
     return listed(list(around.store), "apart from the data, and private")
 
 
+def _moments(around: Around) -> Judgement:
+    if around.moments is None:
+        return not_applicable("the file asks for no backups")
+    return listed(list(around.moments), "every write is stored as it comes")
+
+
 def _kit(around: Around) -> Judgement:
     if around.kit is None:
         return not_applicable("the file asks for no backups")
@@ -132,6 +138,7 @@ AROUND: tuple[Check[Around], ...] = checks(
         "stack.alerts": _alerts,
         "stack.channels": _channels,
         "stack.backup-store": _store,
+        "stack.backup-moments": _moments,
         "stack.backup-kit": _kit,
         "stack.costly-servers": _costly,
         "stack.page-roles": _page,

@@ -26,6 +26,9 @@ class Around(Struct, frozen=True):
     """What may take the backups away together with the data; None: the file asks for none."""
     kit: Seen[tuple[tuple[str, ...], str]] | None
     """What the last backup kit lacks, and a remark on it; None: the file asks for no backups."""
+    moments: tuple[str, ...] | None
+    """What keeps moments between two snapshots from being restored; None: the file asks for no
+    backups."""
     channels: Mapping[str, str]
     """Channel to what keeps it from being told; empty: nothing."""
     off: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from mngdb.facts.around import Around
 from mngdb.findings import Check, Finding, Judgement, not_applicable, see
 from mngdb.ops import paid, told
 from mngdb.ops.backup import kit, place
+from mngdb.ops.backup.glance import Glance, glance
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -64,6 +65,22 @@ def _store(context: Context) -> tuple[str, ...] | None:
     return tuple(text for text, _ in place.concerns(context))
 
 
+def _moments(context: Context) -> tuple[str, ...] | None:
+    backup = context.stack.backup
+    if backup is None:
+        return None
+    if not backup.keep.point_in_time:
+        return ("the file asks for snapshots alone ('point_in_time: 0s')",)
+    ours = [one for one in glance(context) if one.keeper is None]
+    return tuple(f"{one.instance}: {why}" for one in ours if (why := _unreachable(one)))
+
+
+def _unreachable(one: Glance) -> str:
+    if one.recovery_point is None:
+        return one.error or "no snapshot yet"
+    return one.late or ("" if one.mode else "its log is not stored")
+
+
 def _kit(context: Context) -> tuple[tuple[str, ...], str]:
     try:
         return kit.lacking(context)
@@ -101,6 +118,7 @@ def _surroundings(context: Context, checks: Collection[str]) -> Around:
         rules=len(alerts.rules(context)) if judging else None,
         round=last,
         store=_store(context),
+        moments=_moments(context),
         kit=None if context.stack.backup is None else see(lambda: _kit(context)),
         channels={name: _untold(context, name, wrong) or late for name in asked.channels},
         off=alerts.disabled(context),

@@ -46,8 +46,6 @@ T = TypeVar("T")
 
 #: Seconds for the administrator's login, and for an app's of a server that let him in.
 _PATIENCE = 3.0
-#: Seconds after which it counts that the log is not stored: a server may just have been started.
-_LATE = 30.0
 #: Kinds of errors of a server that lets nobody in.
 _OUT = {"down", "starting", "stopping", "busy", "other"}
 #: Alerts about what is looked at here anyway.
@@ -266,11 +264,7 @@ def _fired(context: Context) -> list[Fired]:
 
 
 def _backups(context: Context) -> dict[str, str]:
-    return {
-        one.instance: one.error
-        for one in glance(context)
-        if one.error and (one.lack or one.recovery_point is None or one.recovery_point > _LATE)
-    }
+    return {one.instance: one.late for one in glance(context) if one.late}
 
 
 def _services(context: Context) -> tuple[Service, ...]:

@@ -93,10 +93,10 @@ def _asked(facts: MongodbFacts, bad: bool) -> Judgement:
     others = {name: state for name, state in found.items() if state != "missing"}
     if bad:
         wrong = [f"{name}: {state}" for name, state in others.items() if state != "right"]
-        judgement = listed(wrong, f"{len(others)} indexes match the file")
+        judgement = listed(wrong, f"all match the file ({len(others)})")
     else:
         missing = [name for name in found if name not in others]
-        judgement = listed(missing, f"{len(found)} indexes exist")
+        judgement = listed(missing, f"all exist ({len(found)})")
     unseen = [f"{n}: {state.missing}" for n, state in facts.asked_indexes.items() if state.missing]
     if unseen and judgement.verdict == "pass":
         raise UnobservableError(listed(unseen, "").evidence)

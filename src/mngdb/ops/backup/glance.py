@@ -12,6 +12,9 @@ from mngdb.ops.backup.moments import shown
 from mngdb.ops.context import Context
 from mngdb.spec.base import RecoveryPoint
 
+#: Seconds after which it counts that the log is not stored: a server may just have been started.
+_LATE = 30.0
+
 
 class Glance(Struct, frozen=True, kw_only=True):
     """The backups of one instance. In seconds: how long ago the moment is that could be restored
@@ -31,6 +34,13 @@ class Glance(Struct, frozen=True, kw_only=True):
     lack: bool = False
     keeper: str | None = None
     """Who takes and keeps them, where that is not us."""
+
+    @property
+    def late(self) -> str:
+        """Why the newest writes are not in the store; empty: they are, or nothing is known to keep
+        them from it."""
+        behind = self.recovery_point is None or self.recovery_point > _LATE
+        return self.error if self.lack or behind else ""
 
     def as_json(self) -> dict[str, Any]:
         """As `status --json` shows it."""
