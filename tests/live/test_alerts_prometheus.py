@@ -43,7 +43,7 @@ alerts:
 """
     + AGENT
 )
-#: Metrics that come when backups and checks do.
+#: Metrics that come when backups, checks and errors do.
 LATER = {
     "mngdb_archive_age_seconds",
     "mngdb_backup_age_seconds",
@@ -59,6 +59,7 @@ LATER = {
     "mngdb_store_bytes",
     "mngdb_store_full_seconds",
     "mngdb_store_week_ago_bytes",
+    "redis_errors_total",
 }
 #: Series that this stack does not have: its MongoDB has one member.
 NOT_HERE = {'mongodb_rs_members_optimeDate{member_state="SECONDARY"}'}

@@ -170,6 +170,10 @@ CASES: dict[str, Case] = {
     "RedisEvictedKeys": Case(
         redis(evicted_keys_total="0x5 1000x30"), redis(evicted_keys_total="1000x40")
     ),
+    "RedisWritesRefused": Case(
+        {'redis_errors_total{instance="redis",job="redis",err="OOM"}': "0+1x40"},
+        {'redis_errors_total{instance="redis",job="redis",err="NOPERM"}': "0+1x40"},
+    ),
     "RedisFragmented": Case(
         redis(mem_fragmentation_ratio="1.6x40", memory_used_rss_bytes="1000000000x40"),
         redis(mem_fragmentation_ratio="9x40", memory_used_rss_bytes="9000000x40"),

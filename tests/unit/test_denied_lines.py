@@ -13,11 +13,12 @@ from typing import Any, cast
 import pytest
 
 from mngdb.engines.redis import denied
-from mngdb.facts.denied import Denied, remedies
+from mngdb.facts.denied import Denied, more_databases, remedies
 from mngdb.model import DesiredInstance
 from mngdb.spec.mongodb import MongodbGrant
 from mngdb.spec.presets import Preset, presets
 from mngdb.spec.redis import RedisGrant
+from mngdb.spec.several import DatabasesGrant
 from tests.unit.spec import stack
 from tests.unit.test_denied import mongo
 from tests.unit.test_denied import of_mongodb as read
@@ -184,6 +185,39 @@ def test_what_can_be_mended_is_first() -> None:
     assert remedies([*some[:2], Denied("a", "x", "apps.a: x", 1, 9.0)]) == (
         "apps.a: x; no line of the file permits 0, 1"
     )
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mongodb"])
+def test_a_line_of_databases_loads_covers_and_loses_nothing(engine: str) -> None:
+    rights: list[dict[str, Any]] = [
+        {"database": "a"},
+        {"databases": ["a", "a_test"]},
+        {"database": "a", "databases": ["b_a"], "access": "readonly"},
+    ]
+    rights += [{"databases": ["a", "tenant_*"]}] if engine == "postgres" else []
+    names = ["x", "X y", "ü", "x*", "*", "template1", "postgres", "admin", "b", "all", "n" * 70, ""]
+    for right in rights:
+        apps = {"a": {engine: right}, "b": {engine: "b"}}
+        grants = (
+            stack(f"{engine}: {{}}\napps: {json.dumps(apps)}")
+            .instances[engine]
+            .granted(DatabasesGrant)
+        )
+        told = more_databases("", "a", names, grants)
+        lines = {name: one for name, one in told.items() if one.startswith(".databases: ")}
+        assert "x" in lines
+        assert not {"x*", "*", "b", ""} & {*lines}
+        changed = right | {"databases": json.loads(lines["x"].removeprefix(".databases: "))}
+        apps["a"] = {engine: changed}
+        after = stack(f"{engine}: {{}}\napps: {json.dumps(apps)}").apps["a"][engine]
+        assert isinstance(after, DatabasesGrant)
+        assert all(map(after.covers, lines))
+        before = grants["a"]
+        assert {*before.names, *before.prefixes} <= {*after.names, *after.prefixes}
+        assert (after.names[0], getattr(after, "access", "")) == (
+            before.names[0],
+            getattr(before, "access", ""),
+        )
 
 
 def of_mongodb(**refused: str) -> dict[str, Denied]:

@@ -31,6 +31,9 @@ RULES = described(
         "RedisEvictedKeys": lambda per_second: (
             rate(metric("redis_evicted_keys_total"), 5 * MINUTE) > per_second
         ),
+        "RedisWritesRefused": lambda times: (
+            increase(metric("redis_errors_total", err="OOM"), 5 * MINUTE) > times
+        ),
         "RedisFragmented": lambda ratio: (metric("redis_mem_fragmentation_ratio") > ratio).where(
             metric("redis_memory_used_rss_bytes") > _SMALL
         ),
