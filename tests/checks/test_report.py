@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,26 @@ def test_a_name_from_a_server_cannot_break_a_document() -> None:
     assert [one for one in ("<script", "\x1b", "\x00") if one in page] == []
     ElementTree.fromstring(junit.render([finding], "mng"))
     assert json.loads(sarif.render([finding], evil, "1", "f"))["runs"]
+
+
+def test_the_page_of_a_list_is_korean_where_that_is_asked_for(spoilt: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    words = ("check", "--control", "kisa", "--format", "html", "--output", str(out))
+    spoilt.run(*words, "--language", "ko")
+    page = out.read_text()
+    assert '<html lang="ko">' in page
+    assert "주요정보통신기반시설" in page.split("</h1>")[1].split("</p>")[0]
+    assert "production guide" not in page
+    verdicts = set(re.findall(r'<td class="verdict \w+">([^<]*)</td>', page))
+    assert {"양호", "미흡", "해당 없음"} <= verdicts
+    assert [one for one in verdicts if re.search("[a-z]", one)] == []
+    heads = re.findall(r"<(?:h2|th|dt|summary)>([^<]+)<", page)
+    assert heads
+    assert [one for one in heads if not re.search("[가-힣]", one)] == []
+    # what an item found begins in Korean, or is the names of checks
+    (items, *_) = page.split("</table>")
+    found = re.findall(r"<td>([^<]*)</td></tr>", items)
+    assert [one for one in found if re.match(r"[a-z]+ ", one)] == []
 
 
 def test_fix_mends_what_the_file_owns(spoilt: Cli) -> None:

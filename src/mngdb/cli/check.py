@@ -75,7 +75,7 @@ def _complete(_: click.Context, __: click.Parameter, begun: str) -> list[Complet
     "--language",
     type=click.Choice(("en", "ko")),
     default="en",
-    help="Language of the items of a control list. Default: en.",
+    help="Language of the items of a control list, and of the HTML report. Default: en.",
 )
 @click.option("--fix", is_flag=True, help="First run 'up', to fix what the file controls.")
 @click.option("--list", "list_them", is_flag=True, help="List the checks without running them.")
@@ -186,6 +186,7 @@ def _whole(context: Context, report: Report, form: str, everything: bool, langua
 
     from mngdb import __version__
     from mngdb.checks.formats import html, junit, sarif
+    from mngdb.ops.runbooks import korean
 
     name, findings = context.stack.name, report.findings
     if form == "sarif":
@@ -196,7 +197,8 @@ def _whole(context: Context, report: Report, form: str, everything: bool, langua
         named = context.stack.source.timezone
         zone = UTC if named == "UTC" else ZoneInfo(named)
         when = f"{datetime.now(tz=zone):%Y-%m-%d %H:%M %Z}"
-        return html.render(findings, name, when, report.items, language)
+        titles = korean.titles() if language == "ko" else None
+        return html.render(findings, name, when, report.items, language, titles)
     shown = [one for one in findings if everything or one.counts in {"fail", "unknown"}]
     return "\n".join([*_items(report.items, language, fit=False), *_lines(shown, fit=False)]) + "\n"
 

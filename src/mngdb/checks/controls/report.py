@@ -16,6 +16,8 @@ _ORDER: tuple[Verdict, ...] = ("fail", "unknown", "pass")
 
 #: Of an item that none of the judged checks is about.
 _NONE = {"en": "no check applies here", "ko": "해당하는 점검이 없습니다"}
+#: Of one of which none applies, with the reason of a check.
+_HERE = {"en": "{}", "ko": "이 구성에는 해당하지 않습니다({})"}
 #: Checks that are named where all of them pass.
 _SHOWN = 3
 
@@ -44,7 +46,8 @@ class Judged(Struct, frozen=True):
             said = ", ".join(names[:_SHOWN])
             said += f", +{len(names) - _SHOWN}" if len(names) > _SHOWN else ""
             return f"{said} ({note})" if note else said
-        return note or next((one.evidence for one in worst), _NONE[language])
+        why = next((one.evidence for one in worst), "")
+        return note or (_HERE[language].format(why) if why else _NONE[language])
 
     def as_json(self) -> dict[str, Any]:
         """The item as `check --json` shows it."""

@@ -33,6 +33,11 @@ def rule(one: Rule) -> Rule:
     return replace(one, summary=found["summary"], description=found["description"])
 
 
+def titles() -> Mapping[str, str]:
+    """The titles of checks in Korean, by their IDs; not all have one."""
+    return {name: found["title"] for name, found in texts("checks").items()}
+
+
 def title(one: Check[Any]) -> str:
     """A check's title in Korean; a new one that has none yet keeps its English."""
     found = texts("checks").get(one.id)
