@@ -25,6 +25,7 @@ from tests import trixie
 from tests.conftest import Cli
 from tests.debian import redis_folder
 from tests.live.clients import said
+from tests.live.clients import url as address
 from tests.live.scrapes import (
     AGENT,
     ENGINES,
@@ -70,6 +71,29 @@ def test_it_is_a_unit_of_the_stack_and_a_second_up_has_nothing_to_do(stack: Cli)
     assert stack.json("up")["steps"] == []
     assert pid_of(stack, "mng-agent") == pid
     assert "mng-agent is running" in stack.ok("logs", "agent")
+
+
+def test_what_an_app_is_refused_is_counted_by_app(stack: Cli) -> None:
+    for _ in range(3):
+        with (
+            psycopg.connect(address(stack, "postgres", "shop")) as pg,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            pg.execute("SELECT * FROM pg_authid")
+    host = address(stack, "mongodb").partition("@")[2]
+    # whoever calls itself mngdb is counted, too
+    stranger = f"mongodb://ghost:wrong@{host}"
+    client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(stranger, appname="mngdb")
+    with client, pytest.raises(pymongo.errors.OperationFailure):
+        client.admin.command("ping")
+
+    def count(instance: str, app: str, kind: str) -> float:
+        page = scrape(stack, "mngdb")
+        return page.of("mngdb_refused_total", instance=instance, app=app, kind=kind)
+
+    until(lambda: count("postgres", "shop", "access") == 3)
+    until(lambda: count("mongodb", "others", "login") >= 1)
+    assert count("postgres", "others", "access") == count("postgres", "shop", "login") == 0
 
 
 def test_each_page_is_what_prometheus_reads(stack: Cli) -> None:

@@ -305,6 +305,16 @@ CASES: dict[str, Case] = {
         own('unit="mng-redis"', unit_restarts_total="0+1x40", unit_up="1x40"),
         own('unit="mng-redis"', unit_restarts_total="0x5 1x30", unit_up="1x40"),
     ),
+    "AccessRefused": Case(
+        about("postgres", 'app="shop",kind="access"', refused_total="0+6x40"),
+        about("postgres", 'app="shop",kind="access"', refused_total="0+4x40")
+        | about("postgres", 'app="shop",kind="login"', refused_total="0+9x40"),
+    ),
+    "LoginsRefused": Case(
+        about("mongodb", 'app="others",kind="login"', refused_total="0+3x40"),
+        about("mongodb", 'app="others",kind="login"', refused_total="0+2x40")
+        | about("mongodb", 'app="others",kind="access"', refused_total="0+9x40"),
+    ),
     # a stack of external servers has no units, and an agent
     "AgentGone": Case(
         own('version="1"', build_info="1x5 stale"), own('version="1"', build_info="1x40")

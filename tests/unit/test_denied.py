@@ -10,7 +10,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from mngdb.engines.mongodb import denied as mongodb
+from mngdb.engines.mongodb import refusals as mongodb_log
 from mngdb.engines.postgres import denied as postgres
+from mngdb.engines.postgres import refusals as postgres_log
 from mngdb.engines.redis import denied as redis
 from mngdb.facts.denied import Denials, Denied, Probe, shape
 from mngdb.model import DesiredInstance
@@ -277,6 +279,23 @@ def test_logins_of_mngdb_are_no_apps_that_the_file_lacks() -> None:
     (own,), (other,) = (of_postgres(line % who).values() for who in ("monitor", "ghost"))
     assert "of mngdb's own" in own.remedy
     assert other.remedy == "the file has no such app"
+
+
+def test_refusals_are_read_as_a_log_grows() -> None:
+    follower = mongodb_log.Follower()
+    assert not follower.read(f"{mongo(5286306, 'conn1', user='shop')}\n".encode())
+    error = {"errmsg": "not authorized on other to execute command { find: 'c' }"}
+    denied, login = mongo(20436, "conn1", error=error), mongo(5286307, "conn2", user="ghost")
+    found = follower.read(f"{denied}\n{login}\n{login}\n".encode())
+    assert [(one.login, one.kind) for one in found] == [("shop", "access"), ("ghost", "login")]
+    lines = [
+        f"{AT} shop@shop app ERROR:  permission denied for table t",
+        f'{AT} shop@shop [unknown] FATAL:  password authentication failed for user "shop"',
+        f"{AT} shop@shop app FATAL:  terminating connection due to idle-session timeout",
+        "",
+    ]
+    read = postgres_log.Reader("Asia/Seoul").read("\n".join(lines).encode())
+    assert [(one.login, one.kind) for one in read] == [("shop", "access"), ("shop", "login")]
 
 
 def test_ids_are_not_told() -> None:

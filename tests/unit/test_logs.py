@@ -117,3 +117,39 @@ def test_a_line_is_found_with_the_lines_around_it() -> None:
     (one, two) = log_search.lines_with(b"a\nb ERROR\nc ERROR FATAL", (b"FATAL", b"ERROR"))
     assert one == ("b ERROR", "a", "c ERROR FATAL")
     assert two == ("c ERROR FATAL", "b ERROR", "")
+
+
+def test_what_is_new_in_a_log_is_read_once_also_when_it_was_set_aside(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "server.log", None)
+    assert log.since("") == (b"", "")
+    log.path.write_text("a\nb\n")
+    new, mark = log.since("")
+    assert new == b"a\nb\n"
+    assert log.since(mark) == (b"", mark)
+    with log.path.open("a") as file:
+        file.write("c\nhalf")
+    new, mark = log.since(mark)
+    assert new == b"c\n"
+    with log.path.open("a") as file:
+        file.write(" whole\nd\n")
+    log.path.rename(tmp_path / "server.log.1")
+    # by now longer than the old one was
+    log.path.write_text("e\n" * 20)
+    new, mark = log.since(mark)
+    assert new == b"half whole\nd\n" + b"e\n" * 20
+    log.path.write_text("f\n")
+    assert log.since(mark)[0] == b"f\n"
+
+
+def test_of_very_much_that_is_new_the_end_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_FRESH_MAX", 10)
+    log = LogFile(tmp_path / "server.log", None)
+    log.path.write_text("a\n")
+    _, mark = log.since("")
+    with log.path.open("a") as file:
+        file.write("0123456\n" * 100)
+    new, mark = log.since(mark)
+    assert new == b"6\n0123456\n"
+    assert log.since(mark)[0] == b""

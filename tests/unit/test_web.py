@@ -13,6 +13,7 @@ from cryptography import x509
 from msgspec.structs import replace
 
 from mngdb.agent.containers import Containers
+from mngdb.agent.refusals import Refusals
 from mngdb.agent.self_metrics import SelfMetrics
 from mngdb.agent.watch import Watch
 from mngdb.errors import UsageError
@@ -241,7 +242,7 @@ def test_the_agent_counts_the_pages_certificate_also_where_it_is_ones_own(
 ) -> None:
     def left(found: Stack) -> list[float]:
         context = _opened(tmp_path, found)
-        own = SelfMetrics(context, Watch(context, tmp_path), Containers(context))
+        own = SelfMetrics(context, Watch(context, tmp_path), Containers(context), Refusals(context))
         (family,) = [f for f in own.families() if f.name == "mngdb_certificate_expiry_seconds"]
         return [s.value for s in family.samples if s.labels == (("instance", "redisinsight"),)]
 

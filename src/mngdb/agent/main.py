@@ -26,6 +26,7 @@ from mngdb.agent.containers import Containers
 from mngdb.agent.guard import Guard
 from mngdb.agent.jobs import Job, Jobs, log
 from mngdb.agent.privileges import drop
+from mngdb.agent.refusals import Refusals
 from mngdb.agent.rotations import INTERVAL as INTERVAL_OF_ROTATIONS
 from mngdb.agent.scrape import Target
 from mngdb.agent.self_metrics import SelfMetrics
@@ -62,6 +63,7 @@ class Agent(Struct, frozen=True):
     watch: Watch
     containers: Containers
     self_metrics: SelfMetrics
+    refusals: Refusals
     alerts: Alerts
     statements: Statements
     children: Children
@@ -97,6 +99,7 @@ def jobs(agent: Agent, spec: Spec) -> list[Job]:
     found = [
         Job("machine", INTERVAL, agent.self_metrics.measure),
         Job("logs", LOGS_EVERY, agent.watch.rotate),
+        Job("refusals", INTERVAL, agent.refusals.look),
         Job("memory", INTERVAL, _give_back),
         Job("statements", spec.statements.total_seconds(), agent.statements.keep),
     ]
@@ -183,6 +186,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     watch = Watch(context, folder)
     containers = Containers(context)
     children = Children(context)
+    refusals = Refusals(context)
     members = [one for instance in context.stack.monitored for one in instance.members]
     targets = [Target(context, one, containers.why(one)) for one in members]
     agent = Agent(
@@ -190,7 +194,8 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
         targets,
         watch,
         containers,
-        SelfMetrics(context, watch, containers),
+        SelfMetrics(context, watch, containers, refusals),
+        refusals,
         Alerts(context),
         Statements(context, context.stack.monitored, folder),
         children,

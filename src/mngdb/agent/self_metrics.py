@@ -14,6 +14,7 @@ from mngdb import __version__
 from mngdb.agent import backup_metrics
 from mngdb.agent.containers import Containers
 from mngdb.agent.jobs import Troubles, log
+from mngdb.agent.refusals import Refusals
 from mngdb.agent.watch import Watch
 from mngdb.errors import MngdbError
 from mngdb.ops.backup import archived, commits, place
@@ -43,8 +44,11 @@ for path in sys.argv[1:]:
 class SelfMetrics:
     """What the agent knows itself."""
 
-    def __init__(self, context: Context, watch: Watch, containers: Containers) -> None:
+    def __init__(
+        self, context: Context, watch: Watch, containers: Containers, refusals: Refusals
+    ) -> None:
         self._context = context
+        self._refusals = refusals
         self._watch = watch
         self._containers = containers
         self._begun = time.time()
@@ -67,6 +71,7 @@ class SelfMetrics:
         found = [_family("mngdb_build_info", "Version", [((("version", __version__),), 1.0)])]
         for name, part in (
             ("units", self._units),
+            ("refusals", self._refusals.families),
             ("secrets", self._secrets),
             ("certificates", self._expiry),
             ("backups", self._backups),

@@ -39,7 +39,7 @@ from mngdb.spec.engine_info import EngineInfo
 
 if TYPE_CHECKING:
     from mngdb.facts.bloat import Bloated
-    from mngdb.facts.denied import Denials, Probe
+    from mngdb.facts.denied import Denials, Probe, Refused
     from mngdb.facts.found import FoundServer
     from mngdb.facts.indexes import Advice
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from mngdb.facts.memory import MemoryFacts
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Snapshot, Span
+    from mngdb.spec.stack import Instance
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -225,6 +226,15 @@ class Metrics(Protocol[S_contra]):
         ...
 
 
+class LogReader(Protocol):
+    """Reads a log from now on. It remembers what a later line needs of an earlier one, and no more
+    than a few MB."""
+
+    def read(self, piece: bytes) -> Sequence[Refused]:
+        """What whole lines tell, which follow those of the last call."""
+        ...
+
+
 class Denying(Protocol[S_contra]):
     """Reads what a server refused."""
 
@@ -319,6 +329,12 @@ class Diagnose(Protocol[S_contra]):
     ) -> Denying[S_contra] | None:
         """What the server refused its clients lately, without what it refused ourselves, as apps
         in those probes. Raises UnobservableError where it does not tell."""
+        ...
+
+    @property
+    def refusals(self) -> Callable[[Instance], LogReader] | None:
+        """Reads what a server refuses its clients in its log as that grows. None: it stands
+        elsewhere."""
         ...
 
     @property

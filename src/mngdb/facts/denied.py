@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -91,6 +91,17 @@ class Denials(Struct, frozen=True):
             f"of what it refused its clients, the last {span(self.seen)} are visible: its log has "
             "too many lines"
         )
+
+
+class Refused(Struct, frozen=True):
+    """One refusal, as a log has it."""
+
+    login: str
+    at: float
+    """Seconds since the epoch."""
+    kind: Literal["access", "login"]
+    by_mngdb: bool
+    """Whether its client calls itself mngdb, or could not say yet what it is."""
 
 
 class Probe(Struct, frozen=True):

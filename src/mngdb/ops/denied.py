@@ -17,8 +17,8 @@ from mngdb.ops import probes
 from mngdb.ops.context import Context
 from mngdb.ops.logs import renewed
 from mngdb.spec.stack import Instance
+from mngdb.targets.log import Log
 from mngdb.targets.process import logs
-from mngdb.targets.protocol import Log
 
 #: Bytes of the stack's audit log that are looked through.
 _AUDIT = 1 << 17

@@ -11,8 +11,8 @@ from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance
+from mngdb.targets.log import Log
 from mngdb.targets.process.logs import LogFile
-from mngdb.targets.protocol import Log
 
 
 def tail(context: Context, name: str, lines: int) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
-from mngdb.engines.protocol import AnyEngine, Pieces
+from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import MngdbError
 from mngdb.model import Access, DesiredInstance, Notice, ShellCommand, Site, Step
 from mngdb.run import Account
@@ -24,6 +24,7 @@ from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance, Stack
 from mngdb.targets.backups import OwnBackups
 from mngdb.targets.converge import Converger
+from mngdb.targets.log import Log
 
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Condition, Service
@@ -65,26 +66,6 @@ class Running(Protocol):
     @property
     def said(self) -> str:
         """The last words of that look."""
-        ...
-
-
-class Log(Protocol):
-    """What a unit writes. All but `lost` raise MngdbError where that went with it, OSError."""
-
-    def lost(self) -> str:
-        """Why what it writes now cannot be read; empty: it can."""
-        ...
-
-    def last(self, count: int) -> list[str]:
-        """The last lines."""
-        ...
-
-    def follow(self, count: int) -> Iterator[str]:
-        """The last lines, then others as they come, without end."""
-        ...
-
-    def back(self) -> Pieces:
-        """All of it, the newest first."""
         ...
 
 

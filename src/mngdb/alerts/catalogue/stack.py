@@ -41,6 +41,12 @@ RULES = described(
         "UnitRestarting": lambda times: (
             increase(metric("mngdb_unit_restarts_total"), 15 * MINUTE) > times
         ),
+        "AccessRefused": lambda times: (
+            increase(metric("mngdb_refused_total", kind="access"), 5 * MINUTE) > times
+        ),
+        "LoginsRefused": lambda times: (
+            increase(metric("mngdb_refused_total", kind="login"), 5 * MINUTE) > times
+        ),
         # also with external servers alone, which have no units
         "AgentGone": "mngdb_build_info",
         "ChecksFailing": lambda failing: (

@@ -410,7 +410,10 @@ def _services(facts: StackFacts) -> Iterator[Trouble]:
 
 
 #: Alerts that count what is told of refusals anyway, to their causes.
-_REFUSED = {"RedisAccessRefused": "alert-denied", "RedisLoginsRefused": "alert-login"}
+_REFUSED = {
+    **dict.fromkeys(("AccessRefused", "RedisAccessRefused"), "alert-denied"),
+    **dict.fromkeys(("LoginsRefused", "RedisLoginsRefused"), "alert-login"),
+}
 
 
 def _alerts(facts: StackFacts) -> Iterator[Trouble]:

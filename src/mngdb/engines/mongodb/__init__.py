@@ -17,7 +17,7 @@ from mngdb.engines.dialogue import Dialogue
 from mngdb.engines.loading import TURN
 from mngdb.engines.mongodb import access as clients
 from mngdb.engines.mongodb import drivers
-from mngdb.engines.protocol import Engine, Pieces, Recent, Scraper
+from mngdb.engines.protocol import Engine, LogReader, Pieces, Recent, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Told, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mngdb.facts.mongodb_memory import MongodbMemory
     from mngdb.facts.sessions import Sessions
     from mngdb.facts.slow import Slow, Span
+    from mngdb.spec.stack import Instance
 
 # the driver would look for PyOpenSSL, and on its way load all of cryptography: 8 MB, for nothing
 sys.modules.setdefault("pymongo.pyopenssl_context", None)  # type: ignore[arg-type]
@@ -210,6 +211,11 @@ class MongodbEngine:
         from mngdb.engines.mongodb import denied
 
         return denied.look(session, asked, log, recent, probes)
+
+    def refusals(self, instance: Instance) -> LogReader:
+        from mngdb.engines.mongodb.refusals import Follower
+
+        return Follower()
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.mongodb import sessions

@@ -17,7 +17,7 @@ from msgspec import Struct
 from mngdb.engines.log_search import lines_with
 from mngdb.engines.mongodb.access import ADMIN
 from mngdb.engines.mongodb.client import NAME
-from mngdb.facts.denied import quoted
+from mngdb.facts.denied import Refused, quoted
 from mngdb.spec.agent import MONITOR
 
 #: Ids of lines: the program and the login of a connection, and what it was refused.
@@ -27,6 +27,8 @@ _REFUSALS = tuple(b'"id":%d,' % number for number in (*_OUT, _DENIED))
 _CONNECTIONS = tuple(b'"id":%d,' % number for number in (*_IN, _PROGRAM))
 _CONNECTION = re.compile(r'"ctx":"(conn\d+)"')
 _DATE = re.compile(rb'^\{"t":\{"\$date":"([^"]+)"', re.MULTILINE)
+#: Connections that are remembered while the log is followed.
+_KEPT = 5000
 #: Bytes of a piece in which a line begins.
 _FIRST = 1 << 16
 _COMMAND = re.compile(r'not authorized on (\S+) to execute command \{ (\w+): (?:"([^"]*)")?')
@@ -115,6 +117,12 @@ class Reader:
                 found.append(one)
         return found
 
+    def forget(self) -> None:
+        """Forget the connections that began first where there are very many."""
+        for kept in (self._programs, self._logins, self._failed):
+            for connection in [*kept][:-_KEPT]:
+                del kept[connection]
+
     def _read(
         self, number: int, connection: str, attr: Mapping[str, Any], said: Mapping[str, Any]
     ) -> Refusal | None:
@@ -142,6 +150,23 @@ class Reader:
                 where = parts[1], parts[2], parts[3] or "", _into(parts, text)
                 return Refusal(login, _written(said), *where, by_mngdb=program == NAME)
         return None
+
+
+class Follower:
+    """Reads the log as it grows."""
+
+    def __init__(self) -> None:
+        self._reader = Reader()
+
+    def read(self, piece: bytes) -> list[Refused]:
+        """What whole lines tell."""
+        lines = (line.text for line in lines_with(piece, (*_REFUSALS, *_CONNECTIONS)))
+        found = [
+            Refused(one.login, one.at, "access" if one.command else "login", one.by_mngdb)
+            for one in self._reader.refusals(lines)
+        ]
+        self._reader.forget()
+        return found
 
 
 def _curious(program: str, database: str, command: str, collection: str | None) -> bool:

@@ -16,7 +16,7 @@ from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import drivers, render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
-from mngdb.engines.protocol import Commits, Engine, Pieces, Recent, Scraper
+from mngdb.engines.protocol import Commits, Engine, LogReader, Pieces, Recent, Scraper
 from mngdb.model import (
     Access,
     Change,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mngdb.facts.slow import Slow, Snapshot, Span
     from mngdb.run import Account
     from mngdb.snapshot import Feed, Removal, Saved, Sink, Taken, Trial
+    from mngdb.spec.stack import Instance
 
 
 class PostgresEngine:
@@ -290,6 +291,11 @@ class PostgresEngine:
         from mngdb.engines.postgres import denied
 
         return denied.look(session, asked, log, recent, probes)
+
+    def refusals(self, instance: Instance) -> LogReader:
+        from mngdb.engines.postgres.refusals import Reader
+
+        return Reader(instance.timezone)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.postgres import sessions

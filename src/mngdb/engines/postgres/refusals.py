@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from mngdb.engines.log_search import Line, lines_with
 from mngdb.engines.postgres.client import NAME
 from mngdb.engines.postgres.render import ADMIN
-from mngdb.facts.denied import quoted
+from mngdb.facts.denied import Refused, quoted
 from mngdb.spec.agent import MONITOR
 
 #: How log_line_prefix has lines begin: the moment and the process.
@@ -158,3 +158,18 @@ def _stands_alone(line: Line) -> bool:
     before = not line.before or line.before[0] == "\t" or _LEVEL.search(line.before)
     after = not line.after or line.after[0] == "\t" or _START.match(line.after)
     return bool(before and after)
+
+
+class Reader:
+    """Reads the log as it grows."""
+
+    def __init__(self, timezone: str) -> None:
+        self._zone = ZoneInfo(timezone)
+
+    def read(self, piece: bytes) -> list[Refused]:
+        """What whole lines tell; a session that was idle for too long was refused nothing."""
+        return [
+            Refused(one.login, one.at, "login" if one.said.get("login") else "access", one.by_mngdb)
+            for one in refusals(piece, self._zone)
+            if not one.said.get("idle")
+        ]

@@ -64,6 +64,7 @@ class RedisEngine:
     supersede = None
     describe = None
     slow_lines = None
+    refusals = None
 
     # --- provision
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ _BACK = 20_000
 
 
 class ContainerLog(Struct, frozen=True):
-    """The log of one container (`targets.protocol.Log`)."""
+    """The log of one container (`targets.log.Log`)."""
 
     docker: Docker
     unit: str
@@ -41,6 +42,14 @@ class ContainerLog(Struct, frozen=True):
         yield "\n".join([*lines, ""]).encode()
         if len(lines) == _BACK:
             yield b""
+
+    def since(self, mark: str) -> tuple[bytes, str]:
+        """What the container said since then. Raises as `last`."""
+        self.require(self.unit)
+        now = f"{time.time():.6f}"
+        span = ("--since", mark, "--until", now) if mark else ()
+        done = self.docker.look("logs", *span, "--tail", str(_BACK), self.unit)
+        return f"{done.stdout}{done.stderr}".encode(), now
 
     def follow(self, count: int) -> Iterator[str]:
         """The last lines that it said, and others as they come. Raises as `last`."""

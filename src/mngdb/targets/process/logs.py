@@ -17,11 +17,14 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from mngdb import disk, room
+from mngdb.errors import MngdbError
 from mngdb.run import NOTHING, last_line
 
 _POLL = 0.2
 #: Bytes that are read at once, and of a line without an end before it is given up.
 _PIECE, _LINE_MAX = 1 << 20, 8 << 20
+#: Bytes that are read of what is new, and by which a place is known again.
+_FRESH_MAX, _KNOWN = 8 << 20, 40
 #: Letters of a line that is quoted in a sentence.
 _WIDE = 200
 #: What marks the line that tells the cause; servers say more on their way out.
@@ -71,7 +74,7 @@ def tail(path: Path, size: int = 1 << 16, since: int = 0) -> str:
 
 
 class LogFile(Struct, frozen=True):
-    """The log of a unit that writes to a file of ours (`targets.protocol.Log`)."""
+    """The log of a unit that writes to a file of ours (`targets.log.Log`)."""
 
     path: Path
     pid: int | None
@@ -107,6 +110,39 @@ class LogFile(Struct, frozen=True):
                 yield from pieces(handle, handle.seek(0, os.SEEK_END))
         if any(self.path.parent.glob(f"{self.path.name}.*.gz")):
             yield b""
+
+    def since(self, mark: str) -> tuple[bytes, str]:
+        """What it wrote since then. A log that was set aside in between is read to its end."""
+        try:
+            with _opened(self.path) as handle:
+                end = handle.seek(0, os.SEEK_END)
+                said, _, there = mark.partition(" ")
+                begin = int(said or max(0, end - _PIECE))
+                before = b""
+                if mark and _mark(handle, begin) != there:
+                    begin, before = 0, self._rest(begin, there)
+                handle.seek(max(begin, end - _FRESH_MAX))
+                found = before + handle.read(end - handle.tell())
+                whole = found.rfind(b"\n") + 1
+                place = max(0, end - len(found) + whole)
+                return found[:whole], f"{place} {_mark(handle, place)}"
+        except FileNotFoundError:
+            return b"", ""
+
+    def _rest(self, begin: int, there: str) -> bytes:
+        """What follows a place in the log that was set aside."""
+        aside = self.path.with_name(f"{self.path.name}.1")
+        with contextlib.suppress(OSError, MngdbError), _opened(aside) as handle:
+            if _mark(handle, begin) == there:
+                handle.seek(max(begin, handle.seek(0, os.SEEK_END) - _FRESH_MAX))
+                return handle.read(_FRESH_MAX)
+        return b""
+
+
+def _mark(handle: BinaryIO, place: int) -> str:
+    """By what a place in a log is known again: the bytes before it."""
+    handle.seek(max(0, place - _KNOWN))
+    return handle.read(min(place, _KNOWN)).hex()
 
 
 def last(path: Path, count: int) -> list[str]:
