@@ -225,6 +225,26 @@ def test_a_secret_that_is_missing(stack: Cli) -> None:
     ask(stack, 0)
 
 
+def test_a_damaged_secret_is_its_apps_trouble_alone(stack: Cli) -> None:
+    path = stack.state / "secrets" / "postgres_blog"
+    kept = path.read_text()
+    path.write_text("a b c d")
+    first = the_cause(stack, "secret", "login-secret")
+    assert (first["instances"], first["app"]) == (["postgres"], "blog")
+    assert [one["app"] for one in first["consequences"] if one["cause"] == "login-secret"] == ["blog"]
+    assert "remove it: 'mngdb up' generates a new one" in first["command"]
+    assert all(one["healthy"] for one in stack.json("status")["units"])
+    for command in ("doctor", "env", "url postgres"):
+        stack.ok(*command.split(), "shop")
+        refused = stack.run(*command.split(), "blog")
+        assert refused.returncode != 0
+        assert "has characters that are not safe" in refused.stdout + refused.stderr
+    path.unlink()
+    stack.ok("up")
+    assert path.read_text() != kept
+    ask(stack, 0)
+
+
 def test_a_redis_that_may_take_no_more(stack: Cli) -> None:
     with redis_as(stack) as admin:
         admin.config_set("maxmemory", 1)
@@ -359,7 +379,7 @@ def server(name: str, **more: Any) -> Server:
 
 def stack_of(*servers: Server) -> StackFacts:
     shares = {"HostDiskFull": 0.95, "PostgresConnectionsExhausted": 0.95}
-    return StackFacts(servers, (), None, (), shares | {"UnitRestarting": 2})
+    return StackFacts(servers, (), (), (), shares | {"UnitRestarting": 2})
 
 
 def test_a_chain_of_causes_has_one_root() -> None:

@@ -76,7 +76,7 @@ def test_passwords_that_others_set_are_not_missing(tmp_path: Path) -> None:
     path.write_text(_FILE.format(port=free_port()))
     context = Context.open(load([path], environ, None), environ)
     missing, wrong = doctor._secrets(context)
-    assert (missing, wrong) == (["redis_admin"], None)
+    assert (missing, wrong) == (["redis_admin"], ())
 
 
 def test_secrets_that_are_made_up_match_nothing_on_a_server() -> None:

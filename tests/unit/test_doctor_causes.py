@@ -26,7 +26,7 @@ def answered(*denied: Denied, full: bool = True) -> Answer:
         denied=Seen(Denials(denied)),
     )
     alerts = tuple(Fired(one, "warning", "redis", "refused") for one in ALERTS)
-    return judge(StackFacts((server,), (), None, (), dict.fromkeys(RULES, 1.0), alerts))
+    return judge(StackFacts((server,), (), (), (), dict.fromkeys(RULES, 1.0), alerts))
 
 
 def test_a_full_memory_causes_no_refusal() -> None:

@@ -170,8 +170,8 @@ class StackFacts(Struct, frozen=True):
 
     servers: tuple[Server, ...]
     missing_secrets: tuple[str, ...]
-    unusable_secret: Refusal | None
-    """What is wrong with a secret that is there."""
+    unusable_secrets: tuple[Diagnosis, ...]
+    """What is wrong with secrets that are there, by instance and app; empty: of none."""
     machine: tuple[Finding, ...]
     thresholds: Mapping[str, float]
     """Alert to its threshold, as the file has it."""

@@ -217,6 +217,17 @@ class Context(Struct, frozen=True, dict=True):
             self.vault.check_writable(missing)
         return missing
 
+    def unusable_secrets(self) -> dict[str, SecretError]:
+        """Secrets that are in the vault and cannot be used, with the reason. Raises SecretError
+        where the vault cannot be asked."""
+        found = {}
+        for name, entry in self.vault.get_many(self.secret_names()).items():
+            try:
+                self.check_printable(name, entry.usable())
+            except SecretError as error:
+                found[name] = error
+        return found
+
     def check_printable(self, name: str, secret: Secret | None) -> None:
         """Raises SecretError for an app's secret that `env` could not print for it."""
         if secret and name in self.app_secrets and quoted(secret.reveal()) is None:
@@ -309,8 +320,8 @@ class Context(Struct, frozen=True, dict=True):
         invent: bool = False,
         find: bool = True,
     ) -> DesiredInstance:
-        """The instance as it is asked to be. With `invent`, missing secrets are random ones that
-        are kept nowhere: enough to plan with. Without `find`, the server's program is not looked
+        """The instance as it is asked to be. With `invent`, missing secrets, and those of apps that
+        cannot be used, are random ones that are kept nowhere: enough to plan with. Without `find`, the server's program is not looked
         for: enough to log in with. Raises SecretError, UsageError."""
         going, unknown = self._rotations(), self.unknown(instance)
         known = [login for login in self.logins(instance) if login not in unknown]
@@ -414,7 +425,12 @@ class Context(Struct, frozen=True, dict=True):
         found = {}
         for login, name in names.items():
             entry = entries.get(name)
-            secret = entry.usable() if entry else None
+            try:
+                secret = entry.usable() if entry else None
+            except SecretError:
+                if not invent or login not in instance.grants:
+                    raise
+                secret = None  # told to whoever asks for this app
             if secret is None and not invent and not (login == "admin" and instance.anonymous):
                 self.vault.check_writable([name])
                 raise SecretError(

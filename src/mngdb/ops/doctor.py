@@ -38,7 +38,7 @@ from mngdb.ops import access, alerts, crashes, denied, passwords, status, unfini
 from mngdb.ops.backup import keys
 from mngdb.ops.backup.glance import glance
 from mngdb.ops.backup.restore import has, interrupted
-from mngdb.ops.context import Context
+from mngdb.ops.context import Context, secret_name
 from mngdb.spec.stack import Instance
 from mngdb.targets.process.machine import callers
 
@@ -70,7 +70,7 @@ def doctor(context: Context) -> tuple[Answer, StackFacts]:
     facts = StackFacts(
         servers=servers,
         missing_secrets=tuple(missing),
-        unusable_secret=unusable,
+        unusable_secrets=unusable,
         machine=tuple(_machine(context)),
         thresholds=alerts.thresholds(context, RULES),
         alerts=tuple(_fired(context)),
@@ -84,16 +84,27 @@ def doctor(context: Context) -> tuple[Answer, StackFacts]:
     return judge(facts), facts
 
 
-def _secrets(context: Context) -> tuple[list[str], Refusal | None]:
-    """Those that nobody has yet; the passwords that others gave logins of adopted servers are not
-    missing, as nobody makes them."""
+def _secrets(context: Context) -> tuple[list[str], tuple[Diagnosis, ...]]:
+    """Those that nobody has yet, and what is wrong with others; the passwords that others gave
+    logins of adopted servers are not missing, as nobody makes them."""
     try:
+        unusable = context.unusable_secrets()
+        if unusable:
+            whose = {
+                secret_name(one, login): (one.name, login if login in one.grants else "")
+                for one in context.stack.instances.values()
+                for login in context.logins(one)
+            }
+            return [], tuple(
+                Diagnosis(*whose.get(name, ("", "")), error.message, error.hint, "secret")
+                for name, error in unusable.items()
+            )
         missing = context.missing_secrets()
         adopted = [one.name for one in context.stack.instances.values() if one.adopt and missing]
         others = passwords.kept(context, context.all_asked(find=False, only=adopted))
     except SecretError as error:
-        return [], Refusal("secret", error.message, error.hint or "")
-    return [one for one in missing if one not in others], None
+        return [], (Diagnosis("", "", error.message, error.hint, "secret"),)
+    return [one for one in missing if one not in others], ()
 
 
 def _lost(instance: Instance, error: MngdbError) -> Server:

@@ -136,7 +136,7 @@ def look(context: Context, asked: DesiredInstance) -> list[UnitStatus]:
 def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatus:
     instance, name = asked.instance, member.name
     try:
-        access = context.login(asked, next(iter(_apps(instance)), None))
+        access = context.login(asked, next(iter(_apps(context, instance)), None))
     except AbsentError as none:
         absent = _with(_unit(member, "", 0), state="absent")
         return _with(absent, error=none.message, hint=none.hint)
@@ -166,7 +166,7 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
         found, vitals = _asked(context, asked, found)
     except MngdbError as error:
         # asked with a made-up secret, the server's answer says nothing
-        login = next(iter(_apps(instance)), "admin")
+        login = next(iter(_apps(context, instance)), "admin")
         secret = secret_name(instance, login)
         if login in context.logins(instance) and context.vault.get(secret) is None:
             return _with(found, error=context.missing(secret))
@@ -186,10 +186,14 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
     )
 
 
-def _apps(instance: Instance) -> list[str]:
+def _apps(context: Context, instance: Instance) -> list[str]:
     """Those that can be asked. On an adopted server others chose what each may do, and most
-    passwords: there the administrator asks."""
-    return [] if instance.adopt else list(instance.grants)
+    passwords: there the administrator asks. A damaged secret is its app's trouble alone."""
+    if instance.adopt:
+        return []
+    entries = context.vault.get_many([secret_name(instance, app) for app in instance.grants])
+    damaged = {name for name, entry in entries.items() if entry.problem is not None}
+    return [app for app in instance.grants if secret_name(instance, app) not in damaged]
 
 
 def _asked(
@@ -197,7 +201,7 @@ def _asked(
 ) -> tuple[UnitStatus, Vitals]:
     """What the server says to the first app; to the next, where that one has used up its
     connections, or set itself what ends its sessions."""
-    engine, apps = context.engine(asked.instance), _apps(asked.instance)
+    engine, apps = context.engine(asked.instance), _apps(context, asked.instance)
     while True:
         access = context.login(asked, next(iter(apps), None))
         try:

@@ -134,18 +134,18 @@ def usable(name: str, value: str) -> Secret:
 
     Printable ASCII only: everything else is told apart by drivers, shells and SASLprep.
     """
-    value = value.removesuffix("\n").removesuffix("\r")
+    value, file = value.removesuffix("\n").removesuffix("\r"), name.rpartition("/")[2]
+    hint = "set one line of printable ASCII characters without spaces, or remove it: "
+    hint += "'mngdb up' generates a new one"
+    if file in BACKUP_SECRETS:
+        hint = f"put it back: mngdb secret set {file}; the kit of the backups holds it"
     if not value:
-        hint, file = "set a value, or remove it to have one generated", name.rpartition("/")[2]
-        if file in BACKUP_SECRETS:
-            hint = f"put it back: mngdb secret set {file}; the kit of the backups holds it"
         raise SecretError(f"the secret {name} is empty", hint)
     if len(value) > LONGEST:
-        raise SecretError(f"the secret {name} is larger than {LONGEST} characters")
+        raise SecretError(f"the secret {name} is larger than {LONGEST} characters", hint)
     if not value.isascii() or not value.isprintable() or " " in value:
         raise SecretError(
-            f"the secret {name} has characters that are not safe in every URL and shell",
-            "use one line of printable ASCII characters without spaces",
+            f"the secret {name} has characters that are not safe in every URL and shell", hint
         )
     return Secret(value)
 

@@ -63,9 +63,10 @@ INCIDENTS: dict[str, tuple[str, ...]] = {
 
 
 def _secrets(facts: StackFacts) -> Iterator[Trouble]:
-    wrong = facts.unusable_secret
-    if wrong is not None:
-        yield Trouble("secret", wrong.message, wrong.hint or "'mngdb secret set NAME'")
+    for wrong in facts.unusable_secrets:
+        where = (wrong.instance,) if wrong.instance else ()
+        command = wrong.hint or "'mngdb secret set NAME'"
+        yield Trouble("secret", wrong.problem or "", command, where, wrong.app)
     new = all(one.condition and one.condition.state == "absent" for one in facts.servers)
     if facts.missing_secrets and not new:
         names, count = ", ".join(facts.missing_secrets), len(facts.missing_secrets)

@@ -8,6 +8,9 @@ from mngdb.checks.doctor.causes import FINDERS
 from mngdb.checks.doctor.consequences import CONSEQUENCES
 from mngdb.facts.doctor import Answer, Explained, StackFacts, Trouble
 
+#: Causes that explain what is wrong with their own app alone.
+_OF_APP = ("app-limit", "secret")
+
 
 def judge(facts: StackFacts) -> Answer:
     """The answer."""
@@ -30,7 +33,7 @@ def _parent(one: Trouble, found: Sequence[Trouble]) -> Trouble | None:
         same = not other.instances or bool(
             one.instances and set(one.instances) <= set(other.instances)
         )
-        own = other.cause != "app-limit" or other.app == one.app
+        own = not (other.cause in _OF_APP and other.app) or other.app == one.app
         if same and own and one.cause in CONSEQUENCES.get(other.cause, ()):
             return other
     return None
