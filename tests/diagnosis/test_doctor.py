@@ -231,7 +231,9 @@ def test_a_damaged_secret_is_its_apps_trouble_alone(stack: Cli) -> None:
     path.write_text("a b c d")
     first = the_cause(stack, "secret", "login-secret")
     assert (first["instances"], first["app"]) == (["postgres"], "blog")
-    assert [one["app"] for one in first["consequences"] if one["cause"] == "login-secret"] == ["blog"]
+    assert [one["app"] for one in first["consequences"] if one["cause"] == "login-secret"] == [
+        "blog"
+    ]
     assert "remove it: 'mngdb up' generates a new one" in first["command"]
     assert all(one["healthy"] for one in stack.json("status")["units"])
     for command in ("doctor", "env", "url postgres"):

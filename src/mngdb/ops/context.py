@@ -321,8 +321,9 @@ class Context(Struct, frozen=True, dict=True):
         find: bool = True,
     ) -> DesiredInstance:
         """The instance as it is asked to be. With `invent`, missing secrets, and those of apps that
-        cannot be used, are random ones that are kept nowhere: enough to plan with. Without `find`, the server's program is not looked
-        for: enough to log in with. Raises SecretError, UsageError."""
+        cannot be used, are random ones that are kept nowhere: enough to plan with. Without `find`,
+        the server's program is not looked for: enough to log in with. Raises SecretError,
+        UsageError."""
         going, unknown = self._rotations(), self.unknown(instance)
         known = [login for login in self.logins(instance) if login not in unknown]
         made = {app: generate() for app in unknown}
