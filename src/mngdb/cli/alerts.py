@@ -22,7 +22,7 @@ def alerts(ctx: click.Context, options: Options) -> int | None:
 
 
 def _now(options: Options) -> int:
-    from mngdb.ops.alerts import now
+    from mngdb.ops.alerts_now import now
 
     context = options.context()
     found = now(context)
@@ -32,8 +32,10 @@ def _now(options: Options) -> int:
                 "stack": context.stack.name,
                 "agent": found.agent,
                 "alerts": [alert.as_json() for alert in found.alerts],
-                "unknown": list(found.unknown),
+                "unknown": [name for names in found.unknown.values() for name in names],
+                "reasons": {why: list(names) for why, names in found.unknown.items()},
                 "unreachable": {why: list(names) for why, names in found.unreachable.items()},
+                "unmeasured": list(found.unmeasured),
             }
         )
     elif found.alerts:
@@ -60,8 +62,10 @@ def _now(options: Options) -> int:
         tell("no recent evaluation by the agent: evaluated once, just now; durations are unknown")
     for why, names in found.unreachable.items():
         tell(f"{why}: the state of {', '.join(names)} is unknown")
-    if found.unknown:
-        tell(f"not evaluated, more than one measurement needed: {', '.join(found.unknown)}")
+    for why, names in found.unknown.items():
+        tell(f"not evaluated, {why}: {', '.join(names)}")
+    if found.unmeasured:
+        tell(f"not measured without an agent: {', '.join(found.unmeasured)}")
     if any(alert.state == "firing" for alert in found.alerts):
         return 1
     return 3 if found.unknown else 0

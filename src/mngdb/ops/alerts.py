@@ -1,38 +1,29 @@
-"""The alerts of a stack: its rules, the rounds that the agent judges, what fires now."""
+"""The alerts of a stack: its rules, and the rounds that the agent judges."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Iterable
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
-from mngdb.alerts import expr, memory
+from mngdb.alerts import memory
 from mngdb.alerts.catalogue import RULES
 from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.notify import Message, Notifier
 from mngdb.alerts.rules import Active, active
-from mngdb.errors import ConnectError, MngdbError, UnobservableError, UnreachableError, UsageError
+from mngdb.errors import UsageError
 from mngdb.ops import told
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
-from mngdb.samples import Family, Sample, labelled
-from mngdb.spec.agent import MONITOR
+from mngdb.samples import Family
 from mngdb.spec.alerts import Alerts as AlertsSpec
 from mngdb.spec.alerts import Channel, secret_of
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.stack import Instance
 
 _FILE = "alerts.json"
-#: Seconds that a server has for one look.
-_LOOK_TIMEOUT = 5.0
-#: What the agent measures of disks, too.
-_DISK_SIZE, _DISK_FREE = "mngdb_host_disk_size_bytes", "mngdb_host_disk_free_bytes"
 #: A round is fresh for so many intervals, and some seconds for a machine that is busy.
 _FRESH_ROUNDS, _FRESH_SECONDS = 3, 10.0
 #: So many seconds that the clock makes by itself, between two rounds, are no drift: it was set, or
@@ -54,8 +45,17 @@ def measured(context: Context) -> list[Instance]:
 def rules(context: Context, instances: Iterable[Instance] | None = None) -> list[Active]:
     """The rules for `instances` (default: those that are measured) and of the stack, as its file
     adjusts them. Raises UsageError."""
+    found = every_rule(context, measured(context) if instances is None else instances)
+    if context.stack.agent is not None:
+        return found
+    # nobody measures the machine, the units and the secrets: a rule that cannot fire is no comfort
+    return [rule for rule in found if rule.rule.subject in ENGINE_INFO]
+
+
+def every_rule(context: Context, instances: Iterable[Instance]) -> list[Active]:
+    """The same with those of the stack that only an agent's measurements can fire."""
     names: dict[str, list[str]] = {}
-    for instance in measured(context) if instances is None else instances:
+    for instance in instances:
         names.setdefault(instance.engine, []).append(instance.name)
     backup = context.stack.backup
     agreed = {}
@@ -65,11 +65,7 @@ def rules(context: Context, instances: Iterable[Instance] | None = None) -> list
             "drill": 2 * backup.drill.every.total_seconds(),
             "point_in_time": backup.keep.point_in_time.total_seconds(),
         }
-    found = active(RULES, names, context.stack.source.alerts, agreed)
-    if context.stack.agent is not None:
-        return found
-    # nobody measures the machine, the units and the secrets: a rule that cannot fire is no comfort
-    return [rule for rule in found if rule.rule.subject in ENGINE_INFO]
+    return active(RULES, names, context.stack.source.alerts, agreed)
 
 
 def thresholds(context: Context, names: Iterable[str]) -> dict[str, float]:
@@ -170,25 +166,6 @@ def _line(alert: Alert) -> str:
     return f"{alert.state} {alert.severity} {alert.name}: {alert.summary}"
 
 
-class Now(Struct, frozen=True):
-    """What fires now."""
-
-    alerts: tuple[Alert, ...]
-    agent: bool
-    """Whether the agent judges round by round; else this was one look, which waits for nothing."""
-    unknown: tuple[str, ...] = ()
-    """Rules that one look cannot judge, and those whose metrics are missing."""
-    unreachable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Why servers could not be looked at, to their instances: whether they are up is unknown."""
-
-
-def now(context: Context, at: float | None = None) -> Now:
-    """What the agent saw last, if it runs; else one look. Raises UsageError, OSError."""
-    at = time.time() if at is None else at
-    found = judged(context, at)
-    return look(context, at) if found is None else Now(found, agent=True)
-
-
 def judged(context: Context, at: float | None = None) -> tuple[Alert, ...] | None:
     """What was pending or fired in the agent's last round; None: nobody judges. Raises OSError."""
     unit = AgentUnit(context)
@@ -207,114 +184,6 @@ def judged(context: Context, at: float | None = None) -> tuple[Alert, ...] | Non
 def fresh(asked: AlertsSpec) -> float:
     """Seconds in which a round, or the first one of an agent that begins, has to be judged."""
     return _FRESH_ROUNDS * asked.every.total_seconds() + _FRESH_SECONDS
-
-
-def look(context: Context, at: float) -> Now:
-    """Judge the stack once, without its past: what a rule waits for is not waited for."""
-    families, lost = _measured(context)
-    there = {sample.name for family in families for sample in family.samples}
-    every = context.stack.instances.values()
-    reached = [one for one in every if one.name not in lost]
-    judged = [replace(one, wait=0) for one in rules(context, reached) if _can_judge(one, there)]
-    evaluator = Evaluator(judged)
-    evaluator.feed(at, families)
-    names = {one.name for one in judged}
-    partly = {context.instance(name).engine for name in lost}
-    unknown = tuple(
-        one.name
-        for one in rules(context, every)
-        if one.name not in names or one.rule.subject in partly
-    )
-    causes: dict[str, tuple[str, ...]] = {}
-    for name, error in lost.items():
-        causes[error.message] = (*causes.get(error.message, ()), name)
-    return Now(tuple(evaluator.alerts), agent=False, unknown=unknown, unreachable=causes)
-
-
-def _can_judge(rule: Active, there: set[str]) -> bool:
-    """Whether one look is enough: no window, and metrics that are there (or asked to be)."""
-    absent = any(isinstance(part, expr.Absent) for part in rule.expr.walk())
-    return absent or (not expr.window(rule.expr) and expr.metrics(rule.expr) <= there)
-
-
-def _measured(context: Context) -> tuple[list[Family], dict[str, UnreachableError]]:
-    """The metrics of every instance, side by side; a server that does not answer is down, and of
-    one that there was no way to nothing is known but why."""
-    instances = list(context.stack.instances.values())
-    lost: dict[str, UnreachableError] = {}
-
-    def one(instance: Instance) -> list[Family]:
-        try:
-            return _of_instance(context, instance)
-        except UnreachableError as error:
-            lost[instance.name] = error
-            return []
-
-    with ThreadPoolExecutor(len(instances)) as pool:
-        found = [family for families in pool.map(one, instances) for family in families]
-    found += _disks(instances, context)
-    return found, {one.name: lost[one.name] for one in instances if one.name in lost}
-
-
-def _disks(instances: Iterable[Instance], context: Context) -> list[Family]:
-    """The disks of this machine that have data: on a full one the agent can keep no round."""
-    found: dict[int, tuple[str, os.statvfs_result]] = {}
-    for instance in instances:
-        outside = context.target(instance).outside
-        with contextlib.suppress(UnobservableError, OSError):
-            if outside is not None:
-                path = Path(outside.disk(instance).path)
-                found.setdefault(path.stat().st_dev, (str(path), os.statvfs(path)))
-    sizes, free = [], []
-    for name, seen in found.values():
-        where = (("path", name),)
-        sizes.append(Sample(_DISK_SIZE, where, float(seen.f_blocks * seen.f_frsize)))
-        free.append(Sample(_DISK_FREE, where, float(seen.f_bavail * seen.f_frsize)))
-    return [
-        Family(_DISK_SIZE, "gauge", "Size of the disk that has the data", sizes),
-        Family(_DISK_FREE, "gauge", "Free on the disk that has the data", free),
-    ]
-
-
-def _of_instance(context: Context, instance: Instance) -> list[Family]:
-    """Raises UnreachableError."""
-    engine = context.engine(instance)
-    asked = context.asked(instance, find=False)
-    at = context.admin(asked)
-    access = engine.login(asked, at, MONITOR) if instance.monitored else at
-    families: list[Family] = []
-    try:
-        with context.reach(instance), engine.connect(access, _LOOK_TIMEOUT) as session:
-            scraper = engine.metrics(session, asked)
-            try:
-                families += scraper.scrape(_LOOK_TIMEOUT)
-            finally:
-                scraper.close()
-        up = 1.0
-    except ConnectError:
-        _require_host(context, instance)
-        up = 0.0
-    except UnreachableError:
-        raise
-    except UnobservableError:
-        up = 1.0  # it answers; what this login may not see is not judged, and said
-    name = f"{ENGINE_INFO[instance.engine].metrics.prefix}_up"
-    families.append(Family(name, "gauge", "Whether it answered", [Sample(name, (), up)]))
-    where = {"instance": instance.name, "member": instance.unit}
-    return list(labelled(families, job=instance.engine, **where))
-
-
-def _require_host(context: Context, instance: Instance) -> None:
-    """Raise UnreachableError where nobody can tell whether an instance runs: it is not down."""
-    servers = context.target(instance).servers
-    if servers is None:
-        return
-    try:
-        servers.process(instance.unit)
-    except UnobservableError as error:
-        raise UnreachableError(error.message, error.hint) from None
-    except MngdbError:
-        return  # what has its name is not it
 
 
 def test(context: Context, name: str) -> None:
