@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from mngdb.errors import UsageError
 from mngdb.spec import source
+from mngdb.spec.presets import presets
 from mngdb.spec.schema import schema
 from mngdb.spec.yaml12 import dump
 from tests.unit.files import DESIGN, LONG
@@ -68,6 +70,16 @@ def test_keys_with_nothing_after_them_are_empty() -> None:
     text = "redis:\napps:\n  # shop: {redis: x}\n"
     CHECK.validate(plain(text))
     assert stack(text).apps == {}
+
+
+@pytest.mark.parametrize("name", [*presets(), "celerry"])
+def test_software_fits_the_schema_exactly_where_mngdb_takes_it(name: str) -> None:
+    said = (name, [name], [name, name], [])
+    keys: tuple[dict[str, Any], ...] = ({}, {"keys": "a:*"}, {"keys": ["a:*", "b:*"]})
+    for software, right in itertools.product(said, keys):
+        for app in ({"for": software, "redis": right}, {"redis": right | {"for": software}}):
+            tree = {"redis": {"port": 6379}, "apps": {"a": app}}
+            assert CHECK.is_valid(tree) == loads(tree), app
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)

@@ -25,6 +25,12 @@ from mngdb.spec.target import SHORT, TargetKeys
 
 #: What JSON Schema says of a list.
 _LIST = ("type", "items", "minItems")
+#: Of a right in its long form: it says what it is for.
+_SAID = {
+    "if": {"type": "object"},
+    "then": {"anyOf": [{"required": [k]} for k in ("keys", "for", "database", "databases")]},
+}
+_SAID_KEYS = {"if": {"type": "object"}, "then": {"required": ["keys"]}}
 
 
 def schema() -> dict[str, Any]:
@@ -46,7 +52,8 @@ def schema() -> dict[str, Any]:
         if engine == "redis":
             short.append({"type": "array", "items": {"type": "string"}})
             keys = definitions[grant.__name__]["properties"]["keys"]
-            keys["anyOf"] = [{"type": "string"}, {k: keys.pop(k) for k in _LIST if k in keys}]
+            listed = {k: keys.pop(k) for k in _LIST if k in keys} | {"minItems": 1}
+            keys["anyOf"] = [{"type": "string"}, listed]
             software = {"enum": list(presets())}
             definitions["Software"] = {
                 "description": "What uses Redis, one name or a list (docs/presets.md).",
@@ -57,7 +64,7 @@ def schema() -> dict[str, Any]:
                 "$ref": "#/$defs/Software",
                 "description": described,
             }
-            definitions[grant.__name__]["anyOf"] = [{"required": [k]} for k in ("keys", "for")]
+            definitions[grant.__name__] |= _if_prefixed({"required": ["keys"]})
         if issubclass(grant, DatabasesGrant):
             definitions[grant.__name__].pop("required")
             either = [{"required": [key]} for key in ("database", "databases")]
@@ -116,6 +123,12 @@ def schema() -> dict[str, Any]:
         "properties": {e: {"$ref": f"#/$defs/{g.__name__}"} for e, (_, g) in MODELS.items()}
         | definitions.pop("AppKeys")["properties"]
         | {"for": {"$ref": "#/$defs/Software"}},
+        # `for` of the app counts in each of its rights
+        "anyOf": [
+            {"required": ["for"]},
+            {"properties": {"env": {}}, "additionalProperties": _SAID},
+        ],
+        **_if_prefixed({"properties": {"redis": _SAID_KEYS}}),
     }
     definitions["AppEnv"]["patternProperties"] = {f"^{VARIABLE}$": {"type": "string"}}
     drivers = definitions["AppEnv"]["properties"]["for"]
@@ -129,6 +142,13 @@ def schema() -> dict[str, Any]:
     }
     top = definitions.pop("StackFile")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": definitions}
+
+
+def _if_prefixed(then: dict[str, Any]) -> dict[str, Any]:
+    """What holds where `for` names software that has no keys without a prefix."""
+    names = {"enum": [name for name, one in presets().items() if one.default is None]}
+    named = {"anyOf": [names, {"type": "array", "contains": names}]}
+    return {"if": {"properties": {"for": named}, "required": ["for"]}, "then": then}
 
 
 def _with_defaults(model: type[BaseModel], properties: dict[str, Any]) -> None:
