@@ -20,6 +20,7 @@ from mngdb.spec.redis import RedisGrant, RedisInstance, SavePoint
 from mngdb.spec.schema import descriptions, schema
 from mngdb.spec.target import Target
 from mngdb.spec.target_models import External, Local
+from mngdb.spec.team import Team
 from mngdb.spec.vault import AwsSecrets, Vault
 from mngdb.spec.web import Certificate, RedisInsight, Sso
 
@@ -74,6 +75,7 @@ SECTIONS: list[tuple[type[BaseModel], str, str]] = [
         "postgres: {}",
     ),
     (Jwt, "jwt", "apps: {shop: {redis: 's:*'}}\njwt: {apps: [shop], rotate: 30d}\nredis: {}"),
+    (Team, "team", "team: {viewers: devs, operators: ops}\npostgres: {}"),
     (Binaries, "binaries", "binaries: {postgres: /usr/lib/postgresql/17/bin}\npostgres: {}"),
     (
         PostgresInstance,

@@ -67,6 +67,14 @@ class UsageError(MngdbError):
     exit_code = 2
 
 
+class ForeignError(UsageError):
+    """The stack, or the file that describes it, belongs to another account: `owner`, its number."""
+
+    def __init__(self, message: str, hint: str, owner: int) -> None:
+        super().__init__(message, hint)
+        self.owner = owner
+
+
 class InterruptError(MngdbError):
     """Ctrl-C ended a command that changes things."""
 

@@ -48,6 +48,12 @@ def harmless_json(text: str) -> str:
     return _IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def kind(statement: str) -> str:
+    """What kind of statement it is (SELECT, find), without the values in it; empty: unknown."""
+    found = re.match(r"[A-Za-z]+", statement)
+    return found[0] if found else ""
+
+
 def many(count: int, noun: str) -> str:
     """`1 session`, `2 sessions`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -87,6 +87,7 @@ COMMANDS: dict[Path_, list[Path_]] = {
     ("render", "iam"): [()],
     ("render", "systemd"): [()],
     ("render", "preset"): [(), ("celery",)],
+    ("render", "sudoers"): [()],
 }
 #: What ends the state that the others are tried in, in this order.
 LAST: dict[Path_, list[Path_]] = {

@@ -118,6 +118,12 @@ def _costly(around: Around) -> Judgement:
     return listed(list(around.costly.value), "all servers at the provider's are in the file")
 
 
+def _team(around: Around) -> Judgement:
+    if around.team is None:
+        return not_applicable("the file has no team")
+    return listed(list(around.team), "only its groups have a role")
+
+
 def _page(around: Around) -> Judgement:
     if around.page_roles is None:
         return not_applicable("the stack has no web page")
@@ -142,6 +148,7 @@ AROUND: tuple[Check[Around], ...] = checks(
         "stack.backup-kit": _kit,
         "stack.costly-servers": _costly,
         "stack.page-roles": _page,
+        "stack.team": _team,
         "stack.alerts-servers": _enabled("B11"),
         "stack.alerts-cache": _enabled("B18"),
         "stack.told": _told,

@@ -41,6 +41,8 @@ class Options(Struct):
     target: str | None = None
     verbose: int = 0
     """How often -v stood there."""
+    through: str = ""
+    """How this stack is reached by who runs the command, where that is not the owner."""
 
     @property
     def paths(self) -> list[Path]:
@@ -50,20 +52,28 @@ class Options(Struct):
     @property
     def command(self) -> str:
         """`mngdb` with what was said, for a hint that is to be pasted."""
-        return program(self.files or [DEFAULT_FILE], self.target)
+        return self.through or program(self.files or [DEFAULT_FILE], self.target)
 
     def context(self, *, anywhere: bool = False, fresh: bool = False) -> Context:
         """The stack that the files describe; with `anywhere` also in a folder that may not be used
         for it, for commands that only read the file; `fresh`: one that begins empty, whatever there
         was. Raises SpecError, UsageError."""
+        from mngdb.errors import ForeignError
         from mngdb.ops.context import Context
         from mngdb.spec.load import load
         from mngdb.spec.vault import contradictions
 
-        stack = load(self.paths, os.environ, self.target)
-        found = Context.open(stack, os.environ, fresh=fresh, warn=tell)
-        if found.located.trouble is not None and not anywhere:
-            raise found.located.trouble
+        stack = None
+        try:
+            stack = load(self.paths, os.environ, self.target)
+            found = Context.open(stack, os.environ, fresh=fresh, warn=tell)
+            if found.located.trouble is not None and not anywhere:
+                raise found.located.trouble
+        except ForeignError as error:
+            from mngdb.cli.team import advice
+
+            error.hint = advice(error, stack)
+            raise
         if found.located.notice:
             tell(f"note: {found.located.notice}")
         for remark in contradictions(stack.source.vault, os.environ):

@@ -27,19 +27,22 @@ _WIDTH = 100
     metavar="SECONDS",
     help="Repeat at this interval, until Ctrl-C.",
 )
+@click.option("--no-text", is_flag=True, help="Show the kind of each statement, not its text.")
 @common
 @click.pass_context
-def locks(ctx: click.Context, options: Options, instance: str | None, watch: float | None) -> int:
+def locks(
+    ctx: click.Context, options: Options, instance: str | None, watch: float | None, no_text: bool
+) -> int:
     """Show who blocks whom in PostgreSQL, as a tree, and how many sessions each blocks."""
     ctx.ensure_object(Options)
     if ctx.invoked_subcommand:
         return 0
     context = options.context()
     if watch is None:
-        return _look(options, context, instance)
+        return _look(options, context, instance, no_text)
     try:
         while True:
-            _look(options, context, instance)
+            _look(options, context, instance, no_text)
             time.sleep(watch)
             if not options.json:
                 say(click.style(f"— {time.strftime('%H:%M:%S')}", dim=True))
@@ -47,12 +50,14 @@ def locks(ctx: click.Context, options: Options, instance: str | None, watch: flo
         return 130  # as it is meant to end
 
 
-def _look(options: Options, context: Context, instance: str | None) -> int:
+def _look(options: Options, context: Context, instance: str | None, no_text: bool) -> int:
     """One look, shown; the exit code."""
     from mngdb.ops.locks import locks as look
     from mngdb.ops.workers import apart
 
     found, errors = apart(look(context, instance))
+    if no_text:
+        found = {name: tuple(one.without_text() for one in every) for name, every in found.items()}
     if options.json:
         instances = [
             {"instance": name, "chains": [node.as_json() for node in nodes]}

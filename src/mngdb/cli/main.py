@@ -8,6 +8,7 @@ import gc
 import os
 import re
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any
 
@@ -43,6 +44,11 @@ def cli(_: Options, with_agent: bool) -> None:
 
 def run() -> None:
     """Entry point: run the command and turn errors into a sentence and an exit code."""
+    begin(lambda arguments, _: arguments)
+
+
+def begin(admit: Callable[[list[str], Options], list[str]]) -> None:
+    """The same of what `admit` makes of the command line, for another program."""
     # imports make hundreds of thousands of objects that stay; collecting among them takes 20 ms
     gc.set_threshold(500_000)
     # none is for us, and looking for one reads the notes of every package that is installed
@@ -53,7 +59,7 @@ def run() -> None:
             with contextlib.suppress(OSError):
                 stream.reconfigure(errors="backslashreplace")
     click.Context.formatter_class = Help
-    code = main(sys.argv[1:])
+    code = main(sys.argv[1:], admit)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -66,12 +72,16 @@ def run() -> None:
     os._exit(code)
 
 
-def main(arguments: list[str]) -> int:
+def main(
+    arguments: list[str],
+    admit: Callable[[list[str], Options], list[str]] = lambda arguments, _: arguments,
+) -> int:
     """Run the command line `arguments`; returns the exit code."""
     options = Options()
     fail = functools.partial(_fail, arguments, options)
     try:
-        result = cli.main(args=arguments, prog_name="mngdb", standalone_mode=False, obj=options)
+        words = admit(arguments, options)
+        result = cli.main(args=words, prog_name="mngdb", standalone_mode=False, obj=options)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:

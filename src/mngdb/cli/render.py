@@ -16,6 +16,7 @@ FORMATS: dict[str, tuple[str, str]] = {
     "ci": ("render_ci", "An app's variables for GitHub Actions or GitLab CI, secrets by name."),
     "iam": ("render_iam", "Least-privilege policies for AWS Secrets Manager."),
     "systemd": ("render_systemd", "The unit that starts the stack at boot."),
+    "sudoers": ("render_sudoers", "The rule that lets the file's team work with the stack."),
     "preset": ("render_preset", "What software gets in Redis by 'for: NAME'."),
     "compose": ("render_compose", "A folder for `docker compose up -d`."),
 }

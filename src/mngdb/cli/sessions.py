@@ -21,10 +21,11 @@ _QUIET = ("idle", "heartbeat")
 @click.command()
 @click.argument("instance", required=False)
 @click.option("--all", "everything", is_flag=True, help="Also show idle sessions and heartbeats.")
+@click.option("--no-text", is_flag=True, help="Show the kind of each statement, not its text.")
 @common
-def sessions(options: Options, instance: str | None, everything: bool) -> int:
+def sessions(options: Options, instance: str | None, everything: bool, no_text: bool) -> int:
     """Show who is connected, and what is running, on every server or on INSTANCE."""
-    found, code = _ask(options, instance)
+    found, code = _ask(options, instance, text=not no_text)
     if options.json:
         return code
     rows = []
@@ -82,7 +83,7 @@ def connections(options: Options, instance: str | None) -> int:
 
 
 def _ask(
-    options: Options, instance: str | None, summary: bool = False
+    options: Options, instance: str | None, summary: bool = False, text: bool = True
 ) -> tuple[dict[str, Sessions], int]:
     """The sessions by instance, and the exit code: 3 when a server could not be asked."""
     from msgspec import to_builtins
@@ -93,6 +94,8 @@ def _ask(
 
     context = options.context()
     found, refused = apart(look(context, instance))
+    if not text:
+        found = {name: one.without_text() for name, one in found.items()}
     if options.json:
         shown: list[dict[str, Any]] = []
         for name, one in found.items():

@@ -49,3 +49,5 @@ class Around(Struct, frozen=True):
     page_roles: tuple[str, ...] | None = None
     """Roles of which a person needs one to open RedisInsight, who is its administrator then; None:
     the stack has no such page."""
+    team: tuple[str, ...] | None = None
+    """What keeps the team's roles from meaning what the file says; None: the file names no team."""

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from mngdb.words import kind
 
 #: Seconds that somebody has waited for a lock: below it is traffic.
 WAITED = 3.0
@@ -50,6 +53,14 @@ class Node(Struct, frozen=True):
     blocked: tuple[Node, ...]
     frees: int
     """How many sessions could go on, directly or in turn, if this one ended."""
+
+    def without_text(self) -> Node:
+        """The same for those who may not see what apps store: of statements their kind alone."""
+        one = self.backend
+        shown = one if one.kind == PREPARED else replace(one, query=kind(one.query))
+        return replace(
+            self, backend=shown, blocked=tuple(node.without_text() for node in self.blocked)
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The node as `locks --json` shows it."""

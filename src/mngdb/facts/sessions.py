@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field, to_builtins
+from msgspec.structs import replace
+
+from mngdb.words import kind
 
 #: A login holds too much from here on: of the limit, and how many of its sessions are idle.
 _NEAR = 0.8
@@ -48,6 +51,12 @@ class Sessions(Struct, frozen=True):
     def as_json(self) -> dict[str, Any]:
         """As `sessions --json` shows it."""
         return {"limit": self.limit, "sessions": [to_builtins(one) for one in self.sessions]}
+
+    def without_text(self) -> Sessions:
+        """The same for those who may not see what apps store: of statements their kind alone."""
+        return replace(
+            self, sessions=tuple(replace(one, doing=kind(one.doing)) for one in self.sessions)
+        )
 
 
 class Holder(Struct, frozen=True):

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from mngdb import disk
-from mngdb.errors import MngdbError, UsageError
+from mngdb.errors import ForeignError, MngdbError, UsageError
 from mngdb.identity import pointer, record
 from mngdb.identity.home import called
 from mngdb.identity.record import Record
@@ -24,7 +24,9 @@ def trouble(name: str, project: Path) -> UsageError | None:
     state = project / pointer.FOLDER
     owner = state.lstat().st_uid
     if owner != os.geteuid():
-        return UsageError(f"{state} belongs to {called(owner)}", "run mngdb as that account")
+        return ForeignError(
+            f"{state} belongs to {called(owner)}", "run mngdb as that account", owner
+        )
     servers = _linked(state)
     if servers is None or servers.is_relative_to(project) or servers.name == _own(name, project):
         return None

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from mngdb.errors import UsageError
+from mngdb.errors import ForeignError, UsageError
 
 #: Root's state; servers do not run as root, so it is where their accounts can go.
 SYSTEM = Path("/var/lib/mngdb")
@@ -62,17 +62,18 @@ def homes(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def require_trusted(files: Iterable[Path], environ: Mapping[str, str]) -> None:
-    """Raise UsageError for a file of another account, or in another account's folder, as git does:
-    whoever owns it decides what runs and what is removed."""
+    """Raise ForeignError for a file of another account, or in another account's folder, as git
+    does: whoever owns it decides what runs and what is removed."""
     safe = [one for one in environ.get(SAFE, "").split(":") if one]
     for path, owner in _strange(files, _trusted(environ)):
         folder = path if path.is_dir() else path.parent
         if "*" in safe or any(folder.is_relative_to(os.path.realpath(one)) for one in safe):
             continue
-        raise UsageError(
+        raise ForeignError(
             f"{path} belongs to {called(owner)}",
             "run mngdb as that account, or trust the folder: "
             f"export {SAFE}={shlex.quote(str(folder))}",
+            owner,
         )
 
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.errors import LockedError, UsageError
+from mngdb.errors import ForeignError, LockedError, UsageError
 from mngdb.identity import before, holdings, pointer, record
 from mngdb.identity.home import VARIABLE, called, homes
 from mngdb.identity.record import DamagedError, Record
@@ -276,13 +276,17 @@ class _Search:
         """The pointer names what is none of this account's stacks."""
         try:
             owner = pointed.lstat().st_uid
+        except PermissionError:
+            # it may be there: whoever shuts us out knows
+            owner = disk.nearest(pointed).stat().st_uid
         except OSError:
             return self._lost(pointed)
         name, empty = self.name, "or start an empty stack: mngdb up --new"
         if owner != os.geteuid():
             said = f"the stack {name!r} of this folder belongs to {called(owner)}: {pointed}"
             hint = f"run mngdb as {called(owner).removeprefix('the ')}, {empty}"
-        elif pointed.parent == self.home:
+            return self.new(ForeignError(said, hint, owner))
+        if pointed.parent == self.home:
             file = pointed / record.FILE
             why = "damaged" if file.exists() else "missing"
             said = f"the stack {name!r} cannot be identified: {file} is {why}"

@@ -12,15 +12,23 @@ from typing import Never
 from mngdb import disk
 from mngdb.model import Step
 
+#: For whom this process works, and in which role, where a member of the team called it.
+_for: dict[str, str] = {}
 #: What /proc/self/loginuid holds for a process that no login led to.
 _NO_LOGIN = (1 << 32) - 1
+
+
+def on_behalf(member: str, role: str) -> None:
+    """Have every line of this process name the member of the team who called it. Whoever runs it is
+    the owner of the log; who the member is, sudo has told."""
+    _for.update(member=member, role=role)
 
 
 def _who() -> dict[str, str | int]:
     """Who changes it: the account that we run as, and who stands behind it. The kernel says so; the
     environment counts for root alone, who could write anything into the log anyway."""
     uid = os.getuid()
-    found: dict[str, str | int] = {"user": _name(uid), "uid": uid}
+    found: dict[str, str | int] = {"user": _name(uid), "uid": uid, **_for}
     sudo = os.environ.get("SUDO_UID", "")
     if uid == 0 and sudo.isascii() and sudo.isdigit() and _name(int(sudo)) != sudo:
         found["sudo_user"] = _name(int(sudo))

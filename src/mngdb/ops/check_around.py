@@ -14,7 +14,7 @@ from mngdb.checks.stack import AROUND
 from mngdb.errors import MngdbError, SecretError, UnobservableError, of_system
 from mngdb.facts.around import Around
 from mngdb.findings import Check, Finding, Judgement, not_applicable, see
-from mngdb.ops import paid, told
+from mngdb.ops import paid, team, told
 from mngdb.ops.backup import kit, place
 from mngdb.ops.backup.glance import Glance, glance
 from mngdb.ops.context import Context
@@ -129,6 +129,7 @@ def _surroundings(context: Context, checks: Collection[str]) -> Around:
         logs_here=any(one.here for one in context.stack.instances.values()),
         costly=see(lambda: _costly(context)) if any(o.hosted for o in context.targets()) else None,
         page_roles=context.stack.page_roles,
+        team=team.problems(context),
     )
 
 

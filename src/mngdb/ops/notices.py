@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mngdb.model import DesiredInstance, Notice
-from mngdb.ops import leftovers
+from mngdb.ops import leftovers, team
 from mngdb.ops.backup import place, schedule
 from mngdb.ops.context import Context
 from mngdb.spec.alerts import secret_of
@@ -13,14 +13,15 @@ from mngdb.vaults import own_folder
 
 
 def of_file(context: Context) -> list[Notice]:
-    """Keys that do nothing here, a vault of before, backups, channels that cannot be told, and what
-    the file does not name any more."""
+    """Keys that do nothing here, a vault of before, backups, channels that cannot be told, what
+    the file does not name any more, and groups that it names in vain."""
     return [
         *_unused(context),
         *_of_vault(context),
         *_of_backups(context),
         *_of_channels(context),
         *leftovers.notices(context),
+        *team.notices(context),
     ]
 
 

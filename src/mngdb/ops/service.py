@@ -96,14 +96,13 @@ def cron(context: Context) -> str:
 
 def command(context: Context) -> list[str]:
     """How this very mngdb is called for this very stack, from anywhere."""
-    stack = context.stack
-    files = [word for path in _files(context) for word in ("-f", str(path))]
-    target = stack.source.target.kind
+    named = [word for path in files(context) for word in ("-f", str(path))]
+    target = context.stack.source.target.kind
     more = ["--target", target] if TARGET_INFO[target].managed else []
-    return [sys.executable, "-P", "-m", "mngdb", *files, *more]
+    return [sys.executable, "-P", "-m", "mngdb", *named, *more]
 
 
-def _files(context: Context) -> Iterator[Path]:
+def files(context: Context) -> Iterator[Path]:
     """The stack's files; those in the project by its name, which may be a link that is moved to
     another release."""
     for path in context.stack.files:
@@ -111,15 +110,19 @@ def _files(context: Context) -> Iterator[Path]:
         yield context.located.project / path.name if ours else path.absolute()
 
 
-def _environment(context: Context) -> Iterator[tuple[str, str]]:
-    """What the shell had and a service has not: where programs and state are, and that the files of
-    who called `sudo` are trusted."""
+def places(context: Context) -> Iterator[tuple[str, str]]:
+    """What the shell had and a service has not: where programs and state are."""
     folders = context.environ.get("PATH", "").split(os.pathsep)
     yield "PATH", os.pathsep.join(dict.fromkeys(one for one in folders if one.startswith("/")))
     more = [name for one in context.targets() for name in one.boot().variables]
     for name in (*_PLACES, *more):
         if context.environ.get(name):
             yield name, context.environ[name]
+
+
+def _environment(context: Context) -> Iterator[tuple[str, str]]:
+    """The same, and that the files of who called `sudo` are trusted."""
+    yield from places(context)
     yield from lent_trust(context.stack.files).items()
 
 

@@ -28,6 +28,7 @@ from mngdb.ops import (
     patch_levels,
     publish,
     status,
+    team,
     unfinished,
     wishes,
     workers,
@@ -114,7 +115,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
         return found, refused
 
     agent = AgentUnit(context)
-    steps += [*leftovers.steps(context), *paid.steps(context, allow)]
+    steps += [*leftovers.steps(context), *paid.steps(context, allow), *team.steps(context)]
     found, errors = workers.apart(workers.each(context.stack, job, lambda _: None))
     if len(errors) == 1 and not found:
         raise next(iter(errors.values()))
@@ -208,6 +209,10 @@ def up(
             if context.located.kind == "new":
                 unmake(context, pointed)  # nothing was changed, as it says: it is no stack yet
             return report
+        if choice.whole:
+            for step in team.steps(context):
+                _take(context, step, report, on_event)
+            team.keep(context)
         units = None if choice.whole else [one.unit for one in choice.of(context)]
         wishes.start(state, units)
         crashes.forget(state, units)

@@ -26,6 +26,7 @@ from mngdb.spec.jwt import Jwt
 from mngdb.spec.names import InstanceName, PlainName, check_app
 from mngdb.spec.target import Target
 from mngdb.spec.target_info import DEFAULT_STACK
+from mngdb.spec.team import Team
 from mngdb.spec.units import Duration, Rate, Size, format_duration, parse_size
 from mngdb.spec.vault import Vault
 from mngdb.spec.web import RedisInsight, Sso
@@ -327,6 +328,8 @@ class StackFile(EngineKeys):
     """Single sign-on for web pages: a Keycloak realm."""
     redisinsight: RedisInsight | None = None
     """RedisInsight behind single sign-on."""
+    team: Team | None = None
+    """Groups of this machine whose members may look at the stack, or operate it (docs/team.md)."""
     alerts: Alerts = Field(default_factory=Alerts)
     """Alert rules and notification channels."""
     agent: Agent | bool = Field(default_factory=Agent)

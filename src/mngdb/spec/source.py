@@ -7,6 +7,7 @@ of four merged files names that file, its line and its column.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 from msgspec import Struct, field
 
 from mngdb import disk
-from mngdb.errors import SpecError, UsageError
+from mngdb.errors import ForeignError, SpecError, UsageError, of_system
 from mngdb.spec.yaml12 import MAX_DEPTH, MAX_NODES, Written, compose, type_of
 
 #: A file larger than this is not a description of a stack; 500 apps need about 50 KB.
@@ -57,6 +58,17 @@ class Document(Struct):
         return self.values[trail]
 
 
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    said = f"{path}: cannot be read: {error.strerror}"
+    if not isinstance(error, PermissionError):
+        return UsageError(said)
+    closed = disk.nearest(Path.cwd() / path)
+    owner = closed.stat().st_uid
+    if owner == os.geteuid():
+        return UsageError(said, of_system(error).hint)
+    return ForeignError(said, f"{closed} is not open to this account: ask its owner", owner)
+
+
 def read(path: Path, variables: Mapping[str, str]) -> Document:
     """One file. Raises SpecError with file, line and column, or UsageError if unreadable."""
     name = str(path)
@@ -67,7 +79,7 @@ def read(path: Path, variables: Mapping[str, str]) -> Document:
             f"{name}: no such file", "create one with 'mngdb init', or choose another with -f"
         ) from None
     except OSError as error:
-        raise UsageError(f"{name}: cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     if len(raw) > MAX_BYTES:
         raise SpecError(f"{name}: larger than {MAX_BYTES >> 20} MB; this is not a stack's file")
     try:

@@ -14,8 +14,11 @@ from mngdb.facts.slow import Slow, Span, Statement
 from mngdb.model import DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
-#: Parts of a key that tell one from the next: numbers, hex of six and more, UUIDs.
-_VARYING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{6,}|\d+", re.I)
+#: Parts of a key that tell one from the next: UUIDs, random words, hex of six and more,
+#: numbers.
+_VARYING = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[a-z]*\d)[a-z0-9]{10,}|[0-9a-f]{6,}|\d+", re.I
+)
 #: Commands whose first argument is no key.
 _KEYLESS = frozenset(
     {"EVAL", "EVALSHA", "FCALL", "SCAN", "KEYS", "FLUSHALL", "FLUSHDB", "CONFIG", "INFO", "DEBUG"}

@@ -300,7 +300,7 @@ def _guarded(servers: Path) -> None:
     for path in (servers, *servers.parents):
         with contextlib.suppress(FileNotFoundError):
             found = path.lstat()
-            writers = "" if found.st_mode & stat.S_ISVTX else _others_who_write(found)
+            writers = "" if found.st_mode & stat.S_ISVTX else machine.others_who_write(found)
             refusal = f"the servers' data cannot be in {servers}: {path}"
             if writers:
                 raise MngdbError(
@@ -312,15 +312,6 @@ def _guarded(servers: Path) -> None:
                     f"{refusal} belongs to {called(found.st_uid)}",
                     "choose a directory that nobody else can replace, or run mngdb as its owner",
                 )
-
-
-def _others_who_write(found: os.stat_result) -> str:
-    """Who may write to a folder besides its owner, in words; empty: nobody."""
-    if found.st_mode & 0o002:
-        return "everybody"
-    if found.st_mode & 0o020 and not machine.alone_in(found.st_uid, found.st_gid):
-        return machine.group_called(found.st_gid)
-    return ""
 
 
 def _reach(folder: Path, account: Account) -> None:

@@ -174,6 +174,15 @@ def alone_in(uid: int, gid: int) -> bool:
     return owner.pw_gid == gid and set(members) <= {owner.pw_name} and not others
 
 
+def others_who_write(found: os.stat_result) -> str:
+    """Who may write to a file or folder besides its owner, in words; empty: nobody."""
+    if found.st_mode & 0o002:
+        return "everybody"
+    if found.st_mode & 0o020 and not alone_in(found.st_uid, found.st_gid):
+        return group_called(found.st_gid)
+    return ""
+
+
 def group_called(gid: int) -> str:
     """A group's name, for people."""
     try:
