@@ -172,6 +172,13 @@ class Check(Struct, Generic[F], frozen=True):
             "on_request": self.on_request,
         }
 
+    def _remedy(self, found: Judgement, instance: str) -> str:
+        """It names the default instance of the engine; this one's key is its name."""
+        text = found.remedy or self.remedy
+        if not instance:
+            return text
+        return text.replace("INSTANCE", instance).replace(f"{self.engine}: ", f"{instance}: ")
+
     def finding(self, facts: F, instance: str = "", member: str = "") -> Finding:
         """The verdict on these facts of an instance, seen on one of its members."""
         try:
@@ -187,7 +194,7 @@ class Check(Struct, Generic[F], frozen=True):
             found.verdict,
             found.evidence,
             self.expected,
-            (found.remedy or self.remedy).replace("INSTANCE", instance or "INSTANCE"),
+            self._remedy(found, instance),
             self.sources,
             member=member if member and self.about == "member" else None,
         )

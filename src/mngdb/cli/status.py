@@ -51,6 +51,7 @@ def status(options: Options, watch: bool) -> int:
 
 
 def _status(options: Options) -> int:
+    from mngdb.facts.patch_levels import newer
     from mngdb.ops import paid
     from mngdb.ops import status as ops
     from mngdb.ops.backup import keys
@@ -109,11 +110,9 @@ def _status(options: Options) -> int:
             if service.problem:
                 tell(f"{service.name} {service.problem}")
         for unit in units:
-            if unit.advisories:
-                tell(
-                    f"{unit.name}: {unit.version} has known vulnerabilities "
-                    f"({', '.join(unit.advisories)}); 'mngdb plan' names a fixed version"
-                )
+            if unit.advisories and unit.version:
+                why = newer(unit.product, unit.version)
+                tell(f"{unit.name}: {unit.version} {why} ({', '.join(unit.advisories)})")
     healthy = [
         *(one.healthy and not one.warning for one in units),
         *(one.healthy for one in services),

@@ -14,6 +14,7 @@ from mngdb.checks import registry
 from mngdb.checks.backups import PROVED
 from mngdb.checks.controls import lists
 from mngdb.checks.controls.report import Judged, by_item
+from mngdb.checks.remedies import elsewhere
 from mngdb.checks.stack import EACH, LOGINS, VERIFIED
 from mngdb.dial import stays_here
 from mngdb.engines.protocol import C, Engine, F, S
@@ -225,6 +226,8 @@ def _of_instance(
             ),
             *way,
         )
+    if not (instance.managed or instance.hosted):
+        found = elsewhere(found, adopted=instance.adopt)
     tried = [one.finding(access.logins(context, instance), *where) for one in logins]
     return (*found, *tried, *way)
 

@@ -11,6 +11,7 @@ from mngdb.alerts import catalogue
 from mngdb.checks import registry
 from mngdb.checks.doctor.causes import INCIDENTS, RULES
 from mngdb.checks.doctor.judge import judge
+from mngdb.checks.remedies import elsewhere
 from mngdb.engines.protocol import C, Engine, F, S
 from mngdb.errors import (
     ConnectError,
@@ -210,13 +211,15 @@ def _inside(
     facts, name = engine.inspect(session, asked, health=True), engine.info.name
     checks: Iterable[Check[C]] = registry.of(name)
     wanted = [one for one in checks if one.id in INCIDENTS.get(name, ())]
+    instance = asked.instance
+    findings = tuple(one.finding(facts, instance.name, instance.unit) for one in wanted)
+    if not (instance.managed or instance.hosted):
+        findings = elsewhere(findings, adopted=instance.adopt)
     return {
         "sessions": sessions,
         "locks": chains(waiting or ()),
         "denied": see(lambda: denied.look(context, engine, session, asked)),
-        "findings": tuple(
-            one.finding(facts, asked.instance.name, asked.instance.unit) for one in wanted
-        ),
+        "findings": findings,
     }
 
 
