@@ -13,7 +13,9 @@ from mngdb.checks import registry
 from mngdb.findings import Judgement, Seen
 from mngdb.model import DesiredInstance
 from mngdb.ops import doctor
+from mngdb.ops.check_around import around
 from mngdb.ops.context import Context
+from mngdb.ops.secrets import put
 from mngdb.secret import Secret
 from mngdb.spec.load import load
 from tests.conftest import free_port
@@ -84,3 +86,19 @@ def test_secrets_that_are_made_up_match_nothing_on_a_server() -> None:
     secrets = {name: Secret(name * 10) for name in ("admin", "shop", "cache")}
     asked = DesiredInstance("mine", instance, secrets, unknown=frozenset({"shop"}))
     assert asked.vault_secrets().keys() == {"admin", "cache"}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_secrets_are_judged_as_soon_as_the_vault_has_one_of_an_app(
+    tmp_path: Path, stored: bool
+) -> None:
+    path, environ = tmp_path / "mngdb.yaml", {"MNGDB_STATE_HOME": str(tmp_path / "home")}
+    path.write_text(_FILE.format(port=free_port()))
+    context = Context.open(load([path], environ, None), environ)
+    put(context, "redis_admin", "a" * 40)
+    if stored:
+        put(context, "redis_cache", "b" * 40)
+    found = {one.id: one for one in around(context, lambda one: one.engine == "secrets")}
+    assert (found["secrets.folder"].verdict == "not_applicable") is not stored
+    # that of `shop`, which others set, is not missing
+    assert found["secrets.present"].verdict == ("pass" if stored else "not_applicable")

@@ -95,24 +95,40 @@ def test_whose_the_logins_of_a_namesake_are_is_told() -> None:
     assert not list(logins.namesakes(asked(True), found))
 
 
-def test_on_an_adopted_server_prune_alone_drops_nobody() -> None:
-    """The login is open there, and the notice says so."""
+def adopted(*allow: str) -> DesiredInstance:
+    (instance,) = stack(f"name: mine\nadopt: true\n{_EXTERNAL}").instances.values()
+    return DesiredInstance(OURS, instance, {}, None, allow=frozenset(allow), id=ID)
 
-    def left(*allow: str) -> tuple[DesiredInstance, Outcome[None]]:
-        text = f"name: mine\nadopt: true\n{_EXTERNAL}"
-        (instance,) = stack(text).instances.values()
-        one = DesiredInstance(OURS, instance, {}, None, allow=frozenset(allow))
-        drop = Step("kept", "redis", "drop", "chatty", "its login", print, destructive=True)
-        return one, additive(one, Outcome(steps=(drop,)))
 
-    adopted, kept = left("*")
+@pytest.mark.parametrize(
+    ("allow", "fate"),
+    [((), "close"), (("*",), "close"), (("chatty",), "close"), (("*", "chatty"), "drop")],
+)
+def test_on_an_adopted_server_a_login_is_dropped_by_name_and_prune(
+    allow: tuple[str, ...], fate: str
+) -> None:
+    assert logins.unwanted(adopted(*allow), Login("chatty", THIS)) == fate
+
+
+@pytest.mark.parametrize(
+    ("usable", "said", "hint"),
+    [
+        (True, "it can still log in", "mngdb up --prune --allow 'chatty' drops"),
+        (False, "it cannot log in", "mngdb up --prune --allow 'chatty' drops"),
+    ],
+)
+def test_a_login_that_left_an_adopted_file_is_told_once(usable: bool, said: str, hint: str) -> None:
+    notice = logins.closed(adopted(), Login("chatty", THIS, usable))
+    assert said in notice.text
+    assert notice.hint.startswith(hint)
+    steps = (
+        Step("kept", "redis", "revoke", "chatty", "every right", print),
+        Step("kept", "redis", "drop", "shop.index", "", print, destructive=True),
+    )
+    kept = additive(adopted(), Outcome(steps=steps, notices=(notice,)))
     assert not kept.steps
-    assert "kept: drop chatty" in kept.notices[0].text
-    assert left("*", "chatty")[1].steps
-    for usable, said in ((True, "it can still log in"), (False, "it cannot log in")):
-        notice = logins.closed(adopted, Login("chatty", OURS, usable))
-        assert said in notice.text
-        assert notice.hint.startswith("mngdb up --prune --allow 'chatty' drops")
+    assert [one.text for one in kept.notices] == [notice.text, "kept: drop shop.index: "]
+    assert additive(adopted("chatty"), Outcome(steps=steps)).steps == steps[:1]
 
 
 def test_consent_names_a_login_as_plans_do() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 #: Command to module and the line that `--help` shows.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("file", "Write a commented mngdb.yaml."),
+    "init": ("file", "Write a mngdb.yaml, or describe running servers."),
     "config": ("file", "Print the file with all defaults filled in."),
     "schema": ("file", "Print the JSON Schema of the file, for editors."),
     "plan": ("stack", "Show the steps that 'up' would take."),
@@ -79,4 +79,7 @@ SYNONYMS = {
     **dict.fromkeys(("processlist", "clients", "users"), "sessions"),
     **dict.fromkeys(("preset", "presets"), "render preset"),
     **dict.fromkeys(("environment", "vars", "credentials"), "env"),
+    **dict.fromkeys(("adopt", "import", "describe"), "init --from"),
+    **dict.fromkeys(("preset", "presets"), "render preset"),
+    "apps": "config",
 }

@@ -55,7 +55,7 @@ def init(
     password_file: Path | None,
     keep_passwords: bool,
 ) -> None:
-    """Write a commented mngdb.yaml. Never overwrites a file.
+    """Write a commented mngdb.yaml, or describe running servers (--from). Never overwrites a file.
 
     With --from, look at running servers and write the file that describes them. Nothing changes
     there, and the file revokes nothing ('adopt: true').

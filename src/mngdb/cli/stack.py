@@ -311,8 +311,11 @@ def destroy(options: Options, yes: str | None) -> None:
 
     context = options.context()
     name, there = context.stack.name, context.stack.state.is_dir()
+    every = context.stack.instances.values()
+    others = [one.name for one in every if not (one.managed or one.hosted)]
     if yes is None and there:
-        tell(f"This removes every database, secret and log of the stack {name!r}.")
+        data = "database, " if len(others) < len(every) else ""
+        tell(f"This removes every {data}secret and log of the stack {name!r}.")
         try:
             yes = click.prompt("Enter its name to continue", err=True)
         except click.Abort:
@@ -323,8 +326,6 @@ def destroy(options: Options, yes: str | None) -> None:
             ) from None
     chosen = name if yes is None else yes
     staying = remove(context, chosen, _Progress(_UNIT))
-    every = context.stack.instances.values()
-    others = [one.name for one in every if not (one.managed or one.hosted)]
     if there and others:
         tell(f"logins and data on external servers are kept: {', '.join(others)}")
     if options.json:

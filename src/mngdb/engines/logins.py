@@ -91,8 +91,9 @@ def unwanted(
     ours = login.mark is not None
     if not asked.managed:
         ours = login.stack == asked.stack and not _namesakes(asked, login)
-    named = _label(asked, login) in asked.allow
-    if ours and (named or "*" in asked.allow):
+    named, pruned = _label(asked, login) in asked.allow, "*" in asked.allow
+    # on an adopted server others may use it: it is dropped by both words alone
+    if ours and (named and pruned if asked.instance.adopt else named or pruned):
         return "drop"
     if ours:
         return "close" if login.open else "closed"

@@ -29,7 +29,7 @@ Wanted = Callable[[Check[Any]], bool]
 def around(context: Context, wanted: Wanted) -> list[Finding]:
     """The findings of services that run an engine for others (`atlas.*`), and of `stack.*` (but for
     the logins, tried beside each server); of `host.*`, for servers that are processes of this
-    machine; of `secrets.*`, for stacks of which not all servers are external."""
+    machine; of `secrets.*`, where the vault has any of an app."""
     host, secrets = ([one for one in registry.of(n) if wanted(one)] for n in registry.AROUND)
     instances = context.stack.instances.values()
     found = _elsewhere(context, wanted) + _stack(context, [one for one in AROUND if wanted(one)])
@@ -38,10 +38,10 @@ def around(context: Context, wanted: Wanted) -> list[Finding]:
     else:
         apart = not_applicable("no server of this stack runs as a process on this machine")
         found += (_fixed(one, apart) for one in host)
-    if any(one.managed or one.hosted for one in instances):
+    if any(one.managed or one.hosted for one in instances) or _has_secrets(context):
         found += _secrets(context, secrets)
     else:
-        apart = not_applicable("all servers are external")
+        apart = not_applicable("all servers are external, and no app's secret is in the vault")
         found += (_fixed(one, apart) for one in secrets)
     return found
 
@@ -192,6 +192,13 @@ def _host(context: Context, checks: Sequence[Check[Any]]) -> list[Finding]:
             found += _judge(of_servers, look, instance.name, instance.unit)
     of_machine = [one for one in checks if one in MACHINE]
     return found + _judge(of_machine, context.machine)
+
+
+def _has_secrets(context: Context) -> bool:
+    try:
+        return bool(context.vault.get_many(sorted(context.app_secrets)))
+    except MngdbError:
+        return True  # the checks tell why it cannot be read
 
 
 def _secrets(context: Context, checks: Sequence[Check[Any]]) -> list[Finding]:

@@ -33,6 +33,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
     kept = inspect.kept(vault, context.needed_secrets())
     needles = leaks.Needles.of(kept.secrets)
     folder = vault.folder
+    others = _of_others(context)
     files = [*vault.files(names), *vault.documents(readers(context))]
     shared = _shared(context)
     # 'mngdb env' gives an app its own secret as a variable
@@ -42,7 +43,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
     return SecretsFacts(
         vault=settled(stack.source.vault, context.environ).kind,
         secrets=kept.secrets,
-        missing=tuple(kept.missing),
+        missing=tuple(one for one in kept.missing if one not in others),
         unusable=tuple(kept.unusable),
         ages=kept.ages,
         rotated=_rotated(context),
@@ -66,6 +67,12 @@ def secrets_facts(context: Context) -> SecretsFacts:
         programs=running.looked,
         exposed=see(lambda: _exposed(context)),
     )  # fmt: skip
+
+
+def _of_others(context: Context) -> set[str]:
+    """Of logins on adopted servers, whose passwords the vault need not have."""
+    every = context.stack.instances.values()
+    return {secret_name(one, app) for one in every for app in context.unknown(one)}
 
 
 def _shared(context: Context) -> dict[Path, int]:

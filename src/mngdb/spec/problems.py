@@ -31,8 +31,9 @@ def near(word: str, known: Sequence[str]) -> str:
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """The nearest known word as the end of a sentence; empty: none is near."""
-    close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(word[:100].lower(), lower, n=1, cutoff=0.6)
+    return f" (did you mean {lower[close[0]]!r}?)" if close else ""
 
 
 def spec_error(

@@ -115,6 +115,9 @@ class Inside(Struct, frozen=True):
     their table's; `expression`: a default, a check or an index that runs SQL given as text."""
     levels: Mapping[str, Level] = field(default_factory=dict)
     """Role to what its rights come to, also those that it has from groups; of an adopted server."""
+    by_public: tuple[str, ...] = ()
+    """Logins with rights on its tables that may connect by PUBLIC's right alone; of an adopted
+    server."""
     refused: Mapping[str, int] = field(default_factory=dict)
     """Owner to the number of its tables that the app which owns the database may not work with."""
 

@@ -12,6 +12,7 @@ from psycopg import sql
 from mngdb.data import text
 
 _QUERY = text(__file__, "levels.sql")
+_BY_PUBLIC = text(__file__, "by_public.sql")
 
 
 class Level(Struct, frozen=True):
@@ -46,3 +47,11 @@ def look(connection: Any, roles: Sequence[str]) -> dict[str, Level]:
 
     query = sql.SQL(_QUERY).format()
     return {name: Level(*counts) for name, *counts in client.rows(connection, query, list(roles))}
+
+
+def by_public(connection: Any) -> tuple[str, ...]:
+    """The logins with rights on tables of the connection's database that may connect to it because
+    everybody may. Raises UnobservableError."""
+    from mngdb.engines.postgres import client
+
+    return tuple(name for (name,) in client.rows(connection, sql.SQL(_BY_PUBLIC).format()))

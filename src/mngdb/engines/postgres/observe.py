@@ -357,7 +357,11 @@ def _look_into(session: Session, name: str, *, roles: list[str], owner: str, ado
         with session.inside(name) as connection:
             found = inside.look(connection, roles, owner)
             if adopt:
-                found = replace(found, levels=levels.look(connection, roles))
+                found = replace(
+                    found,
+                    levels=levels.look(connection, roles),
+                    by_public=levels.by_public(connection),
+                )
             return found, ""
     except (ConnectError, UnobservableError) as error:
         if isinstance(error, ConnectError) and error.kind == "down":

@@ -16,6 +16,8 @@ from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.words import many
 
+#: Logins that one step names.
+_SHOWN = 10
 #: What is so, and what can be done about it.
 Advice = tuple[str, str]
 
@@ -67,6 +69,15 @@ def refused(name: str, owner: str, found: Database, ours: Collection[str]) -> It
                 f"{owner} cannot work with {tables} of {other} in its database {name}",
                 f"in that database: REASSIGN OWNED BY {other} TO {owner}, or GRANT",
             )
+
+
+def locked_out(found: Database, users: Collection[str]) -> str:
+    """Who uses a database of an adopted server by PUBLIC's right to connect, and is given none of
+    its own as its `users` are."""
+    every = found.inside.by_public if found.inside else ()
+    others = [name for name in every if name not in users]
+    more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+    return f"; that locks out {', '.join(others[:_SHOWN])}{more}" if others else ""
 
 
 def _powers(one: Outsider, facts: Facts) -> Iterator[str]:

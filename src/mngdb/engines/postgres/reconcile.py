@@ -277,11 +277,9 @@ class _Planner:
             statement = SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name))
             if passing:
                 statement = SQL("DO {}").format(_IF_THERE % statement.as_string(None))
-            # on an adopted server others may have come in by it
-            others = "; logins without CONNECT of their own are locked out" if self.adopt else ""
-            yield self.statement(
-                "revoke", f"database {name}", f"PUBLIC's right to connect{others}", statement
-            )
+            users = [app for app, grant in self.grants.items() if grant.covers(name)]
+            text = f"PUBLIC's right to connect{outsiders.locked_out(found, users)}"
+            yield self.statement("revoke", f"database {name}", text, statement)
 
     def database(self, name: str) -> Iterator[Step[Session]]:
         users = {a: g for a, g in self.grants.items() if g.covers(name) and a not in self.held}
