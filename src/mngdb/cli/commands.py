@@ -77,7 +77,6 @@ SYNONYMS = {
     **dict.fromkeys(("audit", "verify-guide", "test"), "check"),
     **dict.fromkeys(("top", "queries"), "slow"),
     **dict.fromkeys(("processlist", "clients", "users"), "sessions"),
-    **dict.fromkeys(("preset", "presets"), "render preset"),
     **dict.fromkeys(("environment", "vars", "credentials"), "env"),
     **dict.fromkeys(("adopt", "import", "describe"), "init --from"),
     **dict.fromkeys(("preset", "presets"), "render preset"),

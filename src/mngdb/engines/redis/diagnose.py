@@ -67,7 +67,8 @@ def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
                 return _refused(access.user, command, answer.message)
             if answer.code == "READONLY":
                 return "the server is a read-only replica; connect to its primary"
-        _raise_if_full(session, grant)
+        if not asked.instance.adopt:  # there others say what the app may ask
+            _raise_if_full(session, grant)
     return None
 
 
