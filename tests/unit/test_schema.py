@@ -74,7 +74,7 @@ def test_keys_with_nothing_after_them_are_empty() -> None:
 
 @pytest.mark.parametrize("name", [*presets(), "celerry"])
 def test_software_fits_the_schema_exactly_where_mngdb_takes_it(name: str) -> None:
-    said = (name, [name], [name, name], [])
+    said: tuple[str | list[str], ...] = (name, [name], [name, name], [])
     keys: tuple[dict[str, Any], ...] = ({}, {"keys": "a:*"}, {"keys": ["a:*", "b:*"]})
     for software, right in itertools.product(said, keys):
         for app in ({"for": software, "redis": right}, {"redis": right | {"for": software}}):
