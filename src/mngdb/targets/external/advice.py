@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mngdb.errors import ConnectError
+from mngdb.errors import ConnectError, StepError
 
 _ASK = "ask its operator, and check the url of {name} in the file"
 _HINTS = {
@@ -35,3 +35,7 @@ def advice(name: str, *, admin: bool) -> Iterator[None]:
             raise
         hint = hints[error.kind].format(name=name)
         raise ConnectError(error.message, hint, error.kind) from None
+    except StepError as error:
+        if admin and not error.hint:
+            error.hint = f"the login in the url of {name} may lack a right: ask its operator"
+        raise
