@@ -61,6 +61,10 @@ docs:
 dashboards:
     scripts/in-memory {{python}} -m benchmarks.dashboards
 
+# pictures of what people see, at 60 and 120 columns, into a folder
+screenshots folder=".cache/screenshots":
+    scripts/in-memory {{python}} scripts/screenshots {{folder}}
+
 # side by side with what a user would do instead; writes benchmarks/README.md
 bench:
     scripts/in-memory {{python}} -m benchmarks

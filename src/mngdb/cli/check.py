@@ -316,8 +316,8 @@ def _lines(findings: Sequence[Finding], *, fit: bool = True) -> list[str]:
         word = _WORDS.get(one.verdict, one.verdict)
         shown.append(click.style(word, fg=_COLOURS[one.verdict]) + line[len(word) :])
         if one.accepted:
-            shown.append(click.style(f"         accepted: {one.accepted}", dim=True))
+            shown.append(click.style(f"    accepted: {one.accepted}", dim=True))
         elif one.verdict == "fail":
             remedy = in_full(plain(one.remedy))
-            shown.append(click.style(f"         {one.title}: {remedy}", dim=True))
+            shown.append(click.style(f"    {one.title}: {remedy}", dim=True))
     return shown

@@ -122,7 +122,8 @@ class _Page:
         other = "ko" if self.language == "en" else "en"
         rows = "".join(
             f'<tr><td class="verdict {one.verdict}">{self.words[one.verdict]}</td>'
-            f"<td>{escape(one.item.id)}</td><td>{escape(one.item.title[self.language])}"
+            f'<td class="id">{escape(one.item.id)}</td>'
+            f"<td>{escape(one.item.title[self.language])}"
             f"<br><span class='dim'>{escape(one.item.title[other])}</span></td>"
             f"<td>{escape(one.found(self.language))}</td></tr>"
             for one in items
