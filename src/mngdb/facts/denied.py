@@ -105,7 +105,7 @@ class Refused(Struct, frozen=True):
 
 
 class Probe(Struct, frozen=True):
-    """Mngdb did an app's work with the app's own login, and something was refused."""
+    """Mngdb worked with the login of an app, or with one of its own that was just being made."""
 
     app: str
     begun: float

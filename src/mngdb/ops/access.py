@@ -170,7 +170,9 @@ def examine(context: Context, instance: Instance, app: str) -> Diagnosis:
     """Do what an app does in one instance."""
     begun = time.time()
     found = _examined(context, instance, app)
-    return probes.noting(context.stack.state, instance, begun, found)
+    if found.problem is not None:
+        probes.note(context.stack.state, instance, begun, app)
+    return found
 
 
 def _examined(context: Context, instance: Instance, app: str) -> Diagnosis:

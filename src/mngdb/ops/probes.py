@@ -1,5 +1,5 @@
-"""When mngdb did an app's work with the app's login and something was refused: servers note that
-as they note what the app itself is refused."""
+"""When mngdb did an app's work with the app's login and something was refused, and when it made its
+own logins: servers note that as they note what others are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from msgspec import Struct
 from mngdb import disk
 from mngdb.errors import MngdbError
 from mngdb.facts.denied import RECENT, Probe
-from mngdb.facts.doctor import Diagnosis
 from mngdb.spec.stack import Instance
 
 _FILE = "probes.json"
@@ -30,16 +29,17 @@ class _Noted(Struct, frozen=True):
     probe: Probe
 
 
-def noting(state: Path, instance: Instance, begun: float, found: Diagnosis) -> Diagnosis:
-    """Note a look at an app that `begun` then, where it found something wrong. A second person of
-    the team, or a full disk, keeps no note."""
-    if found.problem is not None and instance.managed and state.exists():
-        one = _Noted(instance.name, Probe(found.app, begun, time.time()))
-        with _GUARD, contextlib.suppress(OSError, MngdbError):
-            kept = [*_read(state), one][-_MOST:]
-            rows = [(x.instance, x.probe.app, x.probe.begun, x.probe.ended) for x in kept]
-            disk.write(state / _FILE, json.dumps(rows), durable=False)
-    return found
+def note(state: Path, instance: Instance, begun: float, *logins: str) -> None:
+    """Note that mngdb worked with logins, from `begun` until now. A second person of the team, or a
+    full disk, keeps no note."""
+    if not instance.managed or not state.exists():
+        return
+    now = time.time()
+    new = [_Noted(instance.name, Probe(one, begun, now)) for one in logins]
+    with _GUARD, contextlib.suppress(OSError, MngdbError):
+        kept = [*_read(state), *new][-_MOST:]
+        rows = [(x.instance, x.probe.app, x.probe.begun, x.probe.ended) for x in kept]
+        disk.write(state / _FILE, json.dumps(rows), durable=False)
 
 
 def of(state: Path, instance: str) -> list[Probe]:

@@ -26,6 +26,7 @@ from mngdb.ops import (
     paid,
     passwords,
     patch_levels,
+    probes,
     publish,
     status,
     team,
@@ -41,7 +42,7 @@ from mngdb.ops.relocate import due as relocate_due
 from mngdb.ops.relocate import relocated
 from mngdb.ops.secret_steps import secret_steps
 from mngdb.secret import app_of
-from mngdb.spec.agent import AGENT
+from mngdb.spec.agent import AGENT, MONITOR
 from mngdb.spec.engine_info import bare_login
 from mngdb.spec.stack import Instance
 from mngdb.targets.protocol import ALLOW_ENGINE
@@ -236,6 +237,7 @@ def up(
                     audit.note(state, "up", event.step, event.error)
                 emit(event)
 
+            begun = time.time()
             try:
                 old_copy.check(context, asked[instance.name])
                 converger = context.target(instance).converger(asked[instance.name], tell)
@@ -243,6 +245,10 @@ def up(
             except MngdbError as error:
                 # it may run all the same, with all that was asked of it before
                 return error, status.look(context, asked[instance.name])
+            finally:
+                if instance.managed:
+                    own = context.admin(asked[instance.name]).user
+                    probes.note(state, instance, begun, own, MONITOR)
             units = status.look(context, asked[instance.name])
             for unit in units if changes else ():
                 if unit.healthy:
