@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,17 @@ def test_a_refusal_is_found_below_what_a_busy_server_logs_in_an_hour(stack: Cli)
         file.seek(0, 2)
         file.writelines([line] * 50_000)
     assert "pg_authid" in examined(stack, "shop", 1)["postgres"]["problem"]
+
+
+def test_who_has_no_login_writes_no_evidence(stack: Cli) -> None:
+    """Names with line breaks, of which one line looks like the server's own."""
+    port = psycopg.conninfo.conninfo_to_dict(url(stack, "postgres"))["port"]
+    user = f"x LOG:  \n{datetime.now(UTC):%Y-%m-%d %H:%M:%S}.000 UTC [7] report"
+    name = "shop z ERROR:  permission denied for table forged\n"
+    with refused(psycopg.OperationalError):
+        psycopg.connect(host="127.0.0.1", port=port, user=user, dbname=name, password="x")
+    assert "for table forged\n" in log_of(stack, "postgres").read_text()
+    assert "forged" not in stack.run("doctor", "report").stdout
 
 
 def test_the_doctor_is_no_client_with_an_old_password(stack: Cli) -> None:

@@ -12,8 +12,8 @@ from mngdb.facts.denied import RECENT
 
 T = TypeVar("T")
 
-#: Seconds and bytes that one search may take: `doctor` is to answer at once.
-_SECONDS, _BYTES = 0.12, 64 << 20
+#: Seconds of processor time and bytes that one search may take: `doctor` is to answer at once.
+_SECONDS, _BYTES = 0.15, 64 << 20
 
 
 class Line(NamedTuple):
@@ -32,11 +32,11 @@ def look_back(
     """What `read` finds in pieces of a log, the newest first (`engines.protocol.Log`): the oldest
     first, and the seconds that were looked through where those are less than `RECENT`. `moment`
     tells when the first line of a piece was written, in seconds since the epoch."""
-    begun, left, now = time.monotonic(), _BYTES, time.time()
+    begun, left, now = time.thread_time(), _BYTES, time.time()
     found: list[Sequence[T]] = []
     oldest, whole = now, True
     for piece in pieces:
-        if not piece or left < 0 or time.monotonic() - begun > _SECONDS:
+        if not piece or left < 0 or time.thread_time() - begun > _SECONDS:
             whole = False
             break
         found.append(read(piece))

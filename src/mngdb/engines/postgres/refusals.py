@@ -31,7 +31,9 @@ _FORGED = re.compile(r"\b[A-Z]+:  ")
 #: What the log has for the name of a program that has not logged in.
 _UNNAMED = "[unknown]"
 #: Lines that are looked at, and bytes of a piece in which one begins.
-_WORDS, _FIRST = (b"ERROR:  ", b"FATAL:  ", b"STATEMENT:  "), 1 << 16
+_WORDS, _FIRST = (b"ERROR:  ", b"FATAL:  "), 1 << 16
+#: The line of the statement, which is looked for where there are others.
+_STATEMENT = b"STATEMENT:  "
 #: Where in the statement it was, after the name.
 _PLACE = re.compile(r" at character \d+$")
 _KINDS = (
@@ -121,7 +123,8 @@ def refusals(piece: bytes, zone: ZoneInfo) -> list[Refusal]:
     refused: those are mngdb's own, whose clients cannot be imitated without their passwords."""
     found: list[Refusal] = []
     last: dict[str, int] = {}
-    for line in lines_with(piece, _WORDS):
+    wanted = (*_WORDS, _STATEMENT) if any(word in piece for word in _WORDS) else ()
+    for line in lines_with(piece, wanted):
         start = _START.match(line.text)
         match = _LINE.match(line.text, start.end()) if start else None
         if start is None or match is None:
