@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,11 @@ def test_the_file_of_a_local_stack_is_rendered_as_it_stands(folder: Cli) -> None
 def test_instances_of_containers_share_no_ports() -> None:
     found = stack("target: compose\nredis: {}\ninstances: {queue: {engine: redis}}\n")
     assert {instance.spec.port for instance in found.instances.values()} == {6379}
+
+
+def test_a_rendered_folder_has_a_port_that_is_remembered(folder: Cli) -> None:
+    services = rendered(
+        folder, "target: {compose: {publish: {redis: auto}}}\nredis: {port: auto}\nagent: false\n"
+    )
+    port = json.loads((folder.state / "ports.json").read_text())["publish.redis"]
+    assert services["mng-redis"]["ports"] == [f"127.0.0.1:{port}:6379"]

@@ -20,20 +20,21 @@ def render(context: Context, output: Path | None) -> Path:
     here = [one for one in context.stack.instances.values() if one.contained]
     if not here:
         raise UsageError("no instance uses the target compose", "add --target compose")
-    host = context.target(here[0]).servers
-    assert isinstance(host, ComposeRunner)  # noqa: S101 - no other target is `contained`
+    host = _runner(context)
     folder = host.folder if output is None else replace(host.folder, root=output.resolve())
     folder.claim()
     context.missing_secrets()
     context.claim()
     with lock(context.stack.state / "lock", "render compose"):
+        context = context.with_ports()
+        host = _runner(context)
         for step in secret_steps(context, context.missing_secrets()):
             step.run(None)
             audit.note(context.stack.state, "render compose", step)
         page_certificate.ensure(context.stack)
         if certificates.wanted(context.stack):
             certificates.ensure(context.stack)
-        host.expect({instance.name: context.asked(instance) for instance in here})
+        host.expect({one.name: context.asked(context.instance(one.name)) for one in here})
         assert host.wanted is not None  # noqa: S101 - just made
         host.places.wrote(folder.root)
         host.wanted.write(folder, {instance.name for instance in here})
@@ -44,3 +45,10 @@ def render(context: Context, output: Path | None) -> Path:
         used = [unit for unit in units if own and host.project.notes.applied(unit)]
         host.wanted.write_units(folder, but=used)
     return folder.root
+
+
+def _runner(context: Context) -> ComposeRunner:
+    here = next(one for one in context.stack.instances.values() if one.contained)
+    found = context.target(here).servers
+    assert isinstance(found, ComposeRunner)  # noqa: S101 - no other target is `contained`
+    return found
