@@ -80,3 +80,30 @@ def test_logs_of_all_and_a_port_that_another_stack_has(cli: Cli, tmp_path: Path)
     assert done.returncode == 1
     assert "of the mngdb stack mng" in done.stderr
     assert " is free" in done.stderr
+
+
+@pytest.mark.live
+def test_a_server_is_called_by_its_instance_or_unit(cli: Cli) -> None:
+    cli.write(
+        "instances: {queue: {engine: redis, port: PORT1}, cache: {engine: redis, port: PORT2}}\n"
+    )
+    cli.ok("up")
+    for name in ("queue", "mng-queue"):
+        shown = cli.ok("status", name)
+        assert "mng-queue" in shown
+        assert "mng-cache" not in shown
+    assert [unit["name"] for unit in cli.json("status", "cache")["units"]] == ["mng-cache"]
+    assert len(cli.ok("logs", "queue", "--tail", "2").splitlines()) == 2
+    cli.ok("down", "queue")
+    assert cli.run("status", "queue").returncode == 1
+    assert cli.run("status", "cache").returncode == 0
+    done = cli.run("status", "cash")
+    assert (done.returncode, "did you mean 'cache'?" in done.stderr) == (2, True)
+
+
+def test_a_unit_is_called_without_its_stack(cli: Cli) -> None:
+    cli.write("postgres: {port: PORT1}\nmongodb: {port: PORT2}\n")
+    for word, name in (("pg", "postgres"), ("mongo", "mongodb"), ("mng-mongo", "mongodb")):
+        assert "was never started" in cli.run("restart", word).stderr, name
+        assert f"no log of {name}" not in cli.run("logs", word).stderr
+    assert "no instance named 'mongodbb'" in cli.run("logs", "mongodbb").stderr

@@ -341,7 +341,9 @@ def destroy(options: Options, yes: str | None) -> None:
 @click.option(
     "-F", "--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C."
 )
-@click.option("-n", "--lines", default=50, show_default=True, help="Number of lines to start with.")
+@click.option(
+    "-n", "--lines", "--tail", default=50, show_default=True, help="Number of lines to start with."
+)
 @common
 def logs(options: Options, instance: str | None, follow: bool, lines: int) -> int:
     """Show the log of INSTANCE, of the `agent`, or of a container that 'status' lists. Default: of

@@ -28,15 +28,16 @@ _EVERY = 2.0
 
 
 @click.command()
+@click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
 @click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
 @common
-def status(options: Options, watch: bool) -> int:
+def status(options: Options, instances: tuple[str, ...], watch: bool) -> int:
     """Show what is running where, and whether it answers a query of a real user. For containers,
-    also exporters and the services behind RedisInsight."""
+    also exporters and the services behind RedisInsight. With INSTANCE, only these servers."""
     from mngdb.errors import UsageError
 
     if not watch:
-        return _status(options)
+        return _status(options, instances)
     if options.json:
         raise UsageError("--json and --watch cannot be used together", "omit one of them")
     try:
@@ -44,21 +45,25 @@ def status(options: Options, watch: bool) -> int:
             if sys.stdout.isatty():
                 click.clear()
             say(time.strftime("%H:%M:%S"))
-            _status(options)
+            _status(options, instances)
             time.sleep(_EVERY)
     except KeyboardInterrupt:
         return 0
 
 
-def _status(options: Options) -> int:
-    from mngdb.facts.patch_levels import newer
+def _status(options: Options, instances: tuple[str, ...]) -> int:
     from mngdb.ops import paid
     from mngdb.ops import status as ops
     from mngdb.ops.backup import keys
+    from mngdb.ops.choice import choose
     from mngdb.ops.rotate import report as rotation
 
     context = options.context()
-    units, services = ops.status(context), ops.services(context)
+    choice = choose(context, instances)
+    units = ops.status(context, choice)
+    if not choice.whole:
+        return _some(options, context.stack.name, units)
+    services = ops.services(context)
     backups, store, beside = _backups(context), _store(context), _beside(context)
     wrong, going = keys.problems(context), rotation.going(context)
     costly = paid.told(context)
@@ -94,30 +99,52 @@ def _status(options: Options) -> int:
         for notice in costly:
             tell(f"{notice.instance}: {notice.text}")
             tell(f"  hint: {notice.hint}")
-        for unit in units:
-            if unit.warning:
-                tell(unit.warning)
-                if unit.warning_hint:
-                    tell(f"  hint: {unit.warning_hint}")
-        for (error, hint), names in _errors(units).items():
-            named = error.startswith(f"{names[0]} ")
-            tell(error if named else f"{', '.join(names)}: {error}")
-            if hint:
-                tell(f"  hint: {hint}")
+        _say_troubles(units)
         if any(unit.state in {"stopped", "absent"} for unit in units):
             tell("'mngdb up' starts stopped units")
         for service in services:
             if service.problem:
                 tell(f"{service.name} {service.problem}")
-        for unit in units:
-            if unit.advisories and unit.version:
-                why = newer(unit.product, unit.version)
-                tell(f"{unit.name}: {unit.version} {why} ({', '.join(unit.advisories)})")
+        _say_advisories(units)
     healthy = [
         *(one.healthy and not one.warning for one in units),
         *(one.healthy for one in services),
     ]
     return 0 if all(healthy) else 1
+
+
+def _some(options: Options, stack: str, units: list[UnitStatus]) -> int:
+    """Of those servers that were named alone."""
+    if options.json:
+        say_json({"stack": stack, "units": [unit.as_json() for unit in units]})
+    else:
+        for line in unit_table(units):
+            say(line)
+        _say_troubles(units)
+        _say_advisories(units)
+    return 0 if all(one.healthy and not one.warning for one in units) else 1
+
+
+def _say_troubles(units: Sequence[UnitStatus]) -> None:
+    for unit in units:
+        if unit.warning:
+            tell(unit.warning)
+            if unit.warning_hint:
+                tell(f"  hint: {unit.warning_hint}")
+    for (error, hint), names in _errors(units).items():
+        named = error.startswith(f"{names[0]} ")
+        tell(error if named else f"{', '.join(names)}: {error}")
+        if hint:
+            tell(f"  hint: {hint}")
+
+
+def _say_advisories(units: Sequence[UnitStatus]) -> None:
+    from mngdb.facts.patch_levels import newer
+
+    for unit in units:
+        if unit.advisories and unit.version:
+            why = newer(unit.product, unit.version)
+            tell(f"{unit.name}: {unit.version} {why} ({', '.join(unit.advisories)})")
 
 
 def _errors(units: Sequence[UnitStatus]) -> dict[tuple[str, str | None], list[str]]:

@@ -32,11 +32,13 @@ def choose(context: Context, words: Sequence[str]) -> Choice:
     one that is none of them."""
     if not words:
         return whole(context)
-    agents = {AGENT, f"{context.stack.name}-{AGENT}"}
+    agents = {AGENT, f"{context.stack.name}-{AGENT}"} if context.stack.agent else set[str]()
     members = {name: one.instance.name for name, one in context.stack.members.items()}
-    found = [members.get(word, word) for word in words if word not in agents]
+    short = {name.removeprefix(f"{context.stack.name}-"): one for name, one in members.items()}
+    called = short | members | {name: name for name in context.stack.instances}
+    found = [called.get(word, word) for word in words if word not in agents]
     known = [*context.stack.instances, *members, *([AGENT] if context.stack.agent else [])]
-    refuse_unknown(found if context.stack.agent else words, known)
+    refuse_unknown(found, known)
     return Choice(frozenset(found), any(word in agents for word in words), whole=False)
 
 

@@ -190,9 +190,11 @@ class Context(Struct, frozen=True, dict=True):
         return self.stack.instances.get(name) or self.member(name).instance
 
     def member(self, name: str) -> Member:
-        """The server called `name`, or that of the instance. Raises UsageError likewise."""
-        instance = self.stack.instances.get(name)
-        found = instance.members[0] if instance else self.stack.members.get(name)
+        """The server called `name`, also without the stack's, or that of the instance. Raises
+        UsageError likewise."""
+        instance, members = self.stack.instances.get(name), self.stack.members
+        found = members.get(name) or members.get(f"{self.stack.name}-{name}")
+        found = instance.members[0] if instance else found
         if found is None:
             known = ", ".join(self.stack.instances)
             near = did_you_mean(name, self.stack.instances)

@@ -20,14 +20,17 @@ def render(context: Context, output: Path | None) -> Path:
     here = [one for one in context.stack.instances.values() if one.contained]
     if not here:
         raise UsageError("no instance uses the target compose", "add --target compose")
-    host = _runner(context)
+    host = context.target(here[0]).servers
+    assert isinstance(host, ComposeRunner)  # noqa: S101 - no other target is `contained`
     folder = host.folder if output is None else replace(host.folder, root=output.resolve())
     folder.claim()
     context.missing_secrets()
     context.claim()
     with lock(context.stack.state / "lock", "render compose"):
         context = context.with_ports()
-        host = _runner(context)
+        settled = context.target(here[0]).servers
+        assert isinstance(settled, type(host))  # noqa: S101 - it is the same with ports
+        host = settled
         for step in secret_steps(context, context.missing_secrets()):
             step.run(None)
             audit.note(context.stack.state, "render compose", step)
@@ -45,10 +48,3 @@ def render(context: Context, output: Path | None) -> Path:
         used = [unit for unit in units if own and host.project.notes.applied(unit)]
         host.wanted.write_units(folder, but=used)
     return folder.root
-
-
-def _runner(context: Context) -> ComposeRunner:
-    here = next(one for one in context.stack.instances.values() if one.contained)
-    found = context.target(here).servers
-    assert isinstance(found, ComposeRunner)  # noqa: S101 - no other target is `contained`
-    return found

@@ -13,6 +13,7 @@ from mngdb.errors import AbsentError, ConnectError, MngdbError
 from mngdb.model import DesiredInstance, Owner, Role, Vitals
 from mngdb.ops import wishes, workers
 from mngdb.ops.agent import OUTDATED, STALE, AgentUnit
+from mngdb.ops.choice import Choice
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.patch_levels import open_holes
 from mngdb.spec.agent import AGENT
@@ -74,14 +75,14 @@ class UnitStatus(Struct, frozen=True):
         return asdict(self)
 
 
-def status(context: Context) -> list[UnitStatus]:
-    """Every unit of the stack, asked side by side. What keeps one from being asked is told in its
-    row; raised as MngdbError where no row says more than that."""
+def status(context: Context, choice: Choice) -> list[UnitStatus]:
+    """Every chosen unit of the stack, asked side by side. What keeps one from being asked is told
+    in its row; raised as MngdbError where no row says more than that."""
 
     def job(instance: Instance, _: workers.Emit) -> list[UnitStatus]:
         return look(context, context.asked(instance, invent=True, find=False))
 
-    results = workers.each(context.stack, job, lambda _: None)
+    results = workers.each(context.stack, job, lambda _: None, choice.names)
     found, errors = workers.apart(results)
     units = [
         unit
@@ -90,7 +91,7 @@ def status(context: Context) -> list[UnitStatus]:
     ]
     if errors and not found and all(unit.state in {_UNREACHABLE, _UNKNOWN} for unit in units):
         raise next(iter(errors.values()))
-    return [*units, *agent(context)]
+    return [*units, *(agent(context) if choice.agent else ())]
 
 
 def services(context: Context) -> list[Service]:
