@@ -46,10 +46,21 @@ def test_a_database_that_its_owner_closed_is_unknown_and_not_fine(cli: Cli) -> N
     try:
         found = _path(cli)
         assert found.verdict == "unknown"
-        assert "evil: it accepts no connections (ALLOW_CONNECTIONS false)" in found.evidence
+        opens = 'ALTER DATABASE "evil" ALLOW_CONNECTIONS true'
+        assert f"evil: it accepts no connections: {opens}" in found.evidence
     finally:
         cli.ok("up")
     assert "evil: public.loose()" in _path(cli).evidence
+
+
+def test_a_database_that_an_app_created_and_closed_is_opened_again(cli: Cli) -> None:
+    cli.write(_FILE.replace("extensions:", "create_databases: true, extensions:"))
+    cli.ok("up")
+    sql(cli, "CREATE DATABASE evil_y", "ALTER DATABASE evil_y ALLOW_CONNECTIONS false", app="evil")
+    mending = [one for one in cli.json("plan")["steps"] if one["object"] == "database evil_y"]
+    assert "accept connections again" in {one["detail"] for one in mending}
+    cli.ok("up")
+    assert cli.json("plan")["steps"] == []
 
 
 def test_a_function_that_an_owner_put_into_an_extension_is_looked_at(cli: Cli) -> None:

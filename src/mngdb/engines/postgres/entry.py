@@ -44,6 +44,18 @@ def reachable(
         yield statement("change", f"database {name}", ", ".join(texts), *orders)
 
 
+def if_there(statement: Composed) -> Composed:
+    """A statement on a database that its app may drop meanwhile."""
+    text = statement.as_string(None)
+    return SQL("DO {}").format(f"BEGIN {text}; EXCEPTION WHEN invalid_catalog_name THEN NULL; END")
+
+
+def opened(statement: Statement, name: str) -> Step[Session]:
+    """A database that an app created and keeps everybody out of: nobody could look into it."""
+    alter = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(Identifier(name))
+    return statement("change", f"database {name}", "accept connections again", if_there(alter))
+
+
 def let_in(statement: Statement, found: Lockout) -> Step[Session]:
     """A setting with which no session begins goes back to the server's own."""
     role, database = Identifier(found.role), Identifier(found.database)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
-from psycopg.sql import Literal
+from psycopg.sql import SQL, Identifier, Literal
 
 from mngdb.engines.postgres import auth_probe, changes, inspect_inside, inspect_passwords, render
 from mngdb.engines.postgres.batch import ask_each
@@ -284,5 +284,7 @@ def _inside(
     with ThreadPoolExecutor(_THREADS) as pool:
         answers = pool.map(lambda name: see(lambda: look(name)), names)
         seen = dict(zip(names, answers, strict=True))
-    shut = Seen[Inside](missing="it accepts no connections (ALLOW_CONNECTIONS false)")
-    return seen | dict.fromkeys(closed, shut)
+    opens = SQL("it accepts no connections: ALTER DATABASE {} ALLOW_CONNECTIONS true")
+    return seen | {
+        name: Seen(missing=opens.format(Identifier(name)).as_string(None)) for name in closed
+    }

@@ -36,8 +36,6 @@ from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many
 
 Run = Callable[[Session], None]
-#: A database that its app may drop meanwhile.
-_IF_THERE = "BEGIN %s; EXCEPTION WHEN invalid_catalog_name THEN NULL; END"
 
 
 def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
@@ -276,7 +274,7 @@ class _Planner:
         if any(who == "" for who, _ in found.granted):
             statement = SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name))
             if passing:
-                statement = SQL("DO {}").format(_IF_THERE % statement.as_string(None))
+                statement = entry.if_there(statement)
             users = [app for app, grant in self.grants.items() if grant.covers(name)]
             text = f"PUBLIC's right to connect{outsiders.locked_out(found, users)}"
             yield self.statement("revoke", f"database {name}", text, statement)
@@ -454,6 +452,8 @@ class _Planner:
             if found.owner != maker:
                 text = f"owner {found.owner} → {maker}"
                 yield self.disowned("grant", name, text, found.owner, maker)
+            if not found.open:
+                yield entry.opened(self.statement, name)
             yield from self.closed(name, found, passing=True)
         elif found.owner in apps:
             yield from self.owned(name, None, found)
