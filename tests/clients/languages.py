@@ -24,6 +24,10 @@ from tests.debian import alone, cache
 HERE = Path(__file__).parent
 _NODE, _JAVA, _GO, _RUBY = (HERE / name for name in ("node", "java", "go", "ruby"))
 _PYTHON = HERE / "python"
+#: The lists of pip's packages that CI needs.
+_OFTEN = ("drivers", "presets")
+#: The lists of pip's packages that CI needs.
+_OFTEN = ("drivers", "presets")
 _NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 _MVN = ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
 _GEMS = ("ruby", "ruby-sidekiq", "ruby-redis-namespace")
@@ -190,7 +194,8 @@ def _quietly(*argv: str, cwd: Path | None = None, env: Mapping[str, str] | None 
 
 if __name__ == "__main__":
     for listed in sorted(_PYTHON.glob("*.txt")):
-        print(python_environment(listed.stem))
+        if "python" not in sys.argv or listed.stem in _OFTEN:
+            print(python_environment(listed.stem))
     if "python" in sys.argv:
         sys.exit()
     print(node_modules(), jars(), sep="\n")

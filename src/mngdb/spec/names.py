@@ -113,23 +113,21 @@ def _mongo_field(value: str) -> str:
 
 
 def _redis_pattern(value: str) -> str:
-    """An ACL rule is split at white space and cannot be quoted."""
-    _no_control(value)
-    if not value or len(value) > 256 or re.search(r"[\s()\[\]\"'\\]", value):
-        raise ValueError(
-            f"{_short(value)} is not a key pattern: 1 to 256 characters, without spaces, quotes, "
-            "parentheses, square brackets and backslashes"
-        )
-    return value
+    return _unquoted(value, "a key pattern", r"\[\]", "square brackets")
 
 
 def _redis_glob(value: str) -> str:
     """As PSUBSCRIBE takes it: with classes, too."""
+    return _unquoted(value, "a pattern of channels")
+
+
+def _unquoted(value: str, what: str, signs: str = "", named: str = "") -> str:
+    """An ACL rule is split at white space and cannot be quoted."""
     _no_control(value)
-    if not value or len(value) > 256 or re.search(r"[\s()\"'\\]", value):
+    if not value or len(value) > 256 or re.search(rf"[\s()\"'\\{signs}]", value):
+        without = ", ".join(filter(None, ("spaces", "quotes", "parentheses", named)))
         raise ValueError(
-            f"{_short(value)} is not a pattern of channels: 1 to 256 characters, without spaces, "
-            "quotes, parentheses and backslashes"
+            f"{_short(value)} is not {what}: 1 to 256 characters, without {without} and backslashes"
         )
     return value
 

@@ -104,9 +104,55 @@ PROOFS = {
         Proof("starsessions", ("starsessions",), "a session begins, goes on and ends"),
         Proof(
             "limits",
-            ("limits",),
+            ("limits", "Flask-Limiter", "slowapi"),
             "fixed window, moving window, sliding window",
+            packages="more",
             alone="reset() of the storage",
+        ),
+        Proof(
+            "saq",
+            ("saq",),
+            "worker, results, scheduled jobs, retries, abort",
+            packages="more",
+            prefixed=False,
+        ),
+        Proof(
+            "django-q",
+            ("django-q2",),
+            "cluster, results, chains, statistics",
+            packages="more",
+            elsewhere=True,
+            alone="qmonitor's statistics",
+        ),
+        Proof(
+            "redbeat",
+            ("celery-redbeat",),
+            "entries of the file and of the program, the lock",
+            packages="more",
+        ),
+        Proof(
+            "apscheduler", ("APScheduler",), "jobs that another scheduler finds", packages="more"
+        ),
+        Proof(
+            "python-socketio",
+            ("python-socketio", "Flask-SocketIO"),
+            "servers, and a process that only sends",
+            packages="more",
+            elsewhere=True,
+        ),
+        Proof(
+            "flask-caching",
+            ("Flask-Caching",),
+            "memoized functions and views, many values",
+            packages="more",
+            alone="clear()",
+        ),
+        Proof(
+            "dogpile",
+            ("dogpile.cache",),
+            "values, functions, distributed locks",
+            packages="more",
+            bare=False,
         ),
     )
 }
