@@ -21,7 +21,7 @@ from tests.unit.spec import refused
 
 #: What says where something is read from or written to, or shows a secret, whatever its type.
 _NEVER = {
-    *("files", "target", "verbose", "output", "baseline", "report", "source", "store", "kit"),
+    *("files", "target", "output", "baseline", "report", "source", "store", "kit"),
     *("new_key", "unsigned", "remote", "rdb", "fix", "fresh", "boot"),
 }
 
@@ -71,6 +71,8 @@ def test_secrets_and_what_ends_a_stack_are_the_owners() -> None:
         "drill --store /tmp/x",
         "keys --rdb /tmp/x",
         "up --new",
+        "up --new-ports",
+        "logs redis -v",
         "locks -f /tmp/x kill 1",
         "locks kill 1 -v",
         "env shop",

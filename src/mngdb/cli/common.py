@@ -10,7 +10,7 @@ import re
 import shlex
 import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "mngdb.yaml"
 #: A command that people may paste.
-_PASTED = re.compile(rf"(?<![\w./-])mngdb (?=(?:{'|'.join(COMMANDS)})\b)")
+_PASTED = re.compile(rf"(?<![\w./-])mngdb (?=({'|'.join(COMMANDS)})\b)")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -43,6 +43,8 @@ class Options(Struct):
     """How often -v stood there."""
     through: str = ""
     """How this stack is reached by who runs the command, where that is not the owner."""
+    permitted: Collection[str] = tuple(COMMANDS)
+    """The commands that may be run so."""
 
     @property
     def paths(self) -> list[Path]:
@@ -124,7 +126,11 @@ def in_full(text: str, options: Options | None = None) -> str:
     if options is None:
         context = click.get_current_context(silent=True)
         options = context.find_object(Options) if context else None
-    return _PASTED.sub(lambda _: f"{options.command} ", text) if options else text
+    if options is None:
+        return text
+    return _PASTED.sub(
+        lambda found: f"{options.command} " if found[1] in options.permitted else found[0], text
+    )
 
 
 def common(function: F) -> F:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: Command to the parameters that viewers may give, as click calls them. All may be given --json.
 _VIEWERS = {
     "status": "watch",
-    "plan": "exit_code",
+    "plan": "exit_code verbose",
     "doctor": "app",
     "check": "only severity controls everything form language list_them",
     "alerts": "",
@@ -47,8 +47,8 @@ _VIEWERS = {
 _OPERATORS = {
     "logs": "instance follow lines",
     "keys": "instance database sample budget exact idle top patterns",
-    "plan": "exit_code allow prune yes",
-    "up": "instances allow prune yes",
+    "plan": "exit_code verbose allow prune yes",
+    "up": "instances verbose allow prune yes",
     "restart": "instances",
     "down": "instances",
     "backup": "",
@@ -117,6 +117,7 @@ def admit(arguments: list[str], options: Options) -> list[str]:
     options.files += note.files
     options.target = note.target or None
     options.through = shlex.join(["sudo", "-u", owner.pw_name, str(team.program()), name])
+    options.permitted = frozenset(one.partition(" ")[0] for one in COMMANDS[role])
     if role == "viewer" and words[0] in _WITHOUT_TEXT:
         words.insert(1, "--no-text")
     return words

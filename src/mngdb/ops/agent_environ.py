@@ -19,10 +19,16 @@ _KEPT = re.compile(
 def environment(context: Context) -> dict[str, str]:
     """Besides the above: the variables that the stack's file names and the vault needs, and the
     trust that its caller lent us."""
-    named = {*context.stack.variables, *context.vault.variables(context.known_secrets())}
-    kept = {
+    named = context.vault.variables(context.known_secrets())
+    secret = {name: context.environ[name] for name in named if name in context.environ}
+    return kept(context) | secret | lent_trust(context.stack.files)
+
+
+def kept(context: Context) -> dict[str, str]:
+    """The above, and the variables that the stack's file names: none of them is a secret of the
+    vault's."""
+    return {
         name: value
         for name, value in context.environ.items()
-        if name in named or _KEPT.fullmatch(name)
+        if name in context.stack.variables or _KEPT.fullmatch(name)
     }
-    return kept | lent_trust(context.stack.files)

@@ -110,19 +110,15 @@ def files(context: Context) -> Iterator[Path]:
         yield context.located.project / path.name if ours else path.absolute()
 
 
-def places(context: Context) -> Iterator[tuple[str, str]]:
-    """What the shell had and a service has not: where programs and state are."""
+def _environment(context: Context) -> Iterator[tuple[str, str]]:
+    """What the shell had and a service has not: where programs and state are, and that the files of
+    who called `sudo` are trusted."""
     folders = context.environ.get("PATH", "").split(os.pathsep)
     yield "PATH", os.pathsep.join(dict.fromkeys(one for one in folders if one.startswith("/")))
     more = [name for one in context.targets() for name in one.boot().variables]
     for name in (*_PLACES, *more):
         if context.environ.get(name):
             yield name, context.environ[name]
-
-
-def _environment(context: Context) -> Iterator[tuple[str, str]]:
-    """The same, and that the files of who called `sudo` are trusted."""
-    yield from places(context)
     yield from lent_trust(context.stack.files).items()
 
 

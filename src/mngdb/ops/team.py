@@ -23,6 +23,7 @@ from mngdb.identity import record
 from mngdb.identity.home import home
 from mngdb.model import Action, Notice, Step
 from mngdb.ops import service
+from mngdb.ops.agent_environ import kept
 from mngdb.ops.context import Context
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.team import Role
@@ -36,7 +37,7 @@ _PATH, _NAME = re.compile(r"[\w/.+@-]+", re.ASCII), re.compile(r"[A-Za-z_][\w.-]
 _SUDOERS = """\
 # The team of the stack {stack} in {project}: docs/team.md.
 # As root: 'visudo -c -f FILE', then 'install -m 0440 FILE /etc/sudoers.d/mngdb-{stack}'.
-Defaults!{program} env_reset, !setenv, !env_keep, !env_check, \\
+Defaults!{program} env_reset, !setenv, env_keep="NO_COLOR", !env_check, \\
     secure_path="/usr/sbin:/usr/bin:/sbin:/bin"
 {rules}
 """
@@ -44,7 +45,8 @@ Defaults!{program} env_reset, !setenv, !env_keep, !env_check, \\
 
 class Note(msgspec.Struct, frozen=True):
     """What the last `up` granted, and what a command of the team takes to mean that stack: its
-    files, the target, and what the owner's shell had of the variables that it needs."""
+    files, the target, and what the owner's shell had of the variables that servers and the
+    agent get."""
 
     groups: dict[Role, str]
     files: list[str]
@@ -82,13 +84,12 @@ def _asked(context: Context) -> Note | None:
     stack = context.stack
     if stack.source.team is None:
         return None
-    named = {n: context.environ[n] for n in stack.variables if n in context.environ}
     kind = stack.source.target.kind
     return Note(
         groups=stack.source.team.groups,
         files=[str(path) for path in service.files(context)],
         target=kind if TARGET_INFO[kind].managed else "",
-        environ=named | dict(service.places(context)),
+        environ=kept(context),
     )
 
 
