@@ -117,8 +117,11 @@ def test_a_redis_without_memory_or_disk(stack: Cli) -> None:
             said = problem(stack, "redis")
             assert "could not save a snapshot, and refuses writes; log: Error moving" in said
             assert "Is a directory" in said
+            assert "still cannot save a snapshot" in stack.run("up").stderr
             blocked.rmdir()
-            admin.save()
+            steps = stack.json("up")["steps"]
+            assert ("change", "snapshot") in {(one["action"], one["object"]) for one in steps}
+            assert problems(stack, "shop") == {"redis": None, "mongodb": None}
     finally:
         if blocked.is_dir():
             blocked.rmdir()

@@ -24,6 +24,8 @@ class Facts(Struct, frozen=True):
     """Commands and categories of the file that this server does not have."""
     kept: bool = True
     """Whether logins made now outlive a restart of the server."""
+    unsaved: bool = False
+    """Whether its last snapshot failed, which has it refuse writes. Of a server of ours."""
     acl_file: bool = False
     """Whether the server keeps its logins in a file that `ACL SAVE` writes."""
 

@@ -24,10 +24,11 @@ class Look(Struct, frozen=True):
     """Answers to the other questions, as they came."""
 
 
-def look(session: Session, section: str, *more: Sequence[str]) -> Look:
-    """That section of INFO, all settings and logins, and what else is asked."""
+def look(session: Session, sections: str, *more: Sequence[str]) -> Look:
+    """Those sections of INFO (one, before Redis 7), all settings and logins, and what else is
+    asked."""
     info, config, users, *rest = session.ask_all(
-        [["INFO", section], ["CONFIG", "GET", "*"], ["ACL", "LIST"], *more]
+        [["INFO", *sections.split()], ["CONFIG", "GET", "*"], ["ACL", "LIST"], *more]
     )
     return Look(
         see(lambda: parse_info(told(info, "INFO"))),

@@ -37,7 +37,8 @@ def _facts(session: Session, asked: DesiredInstance, where: str) -> Facts:
     named = {rule[1:] for grant in grants for rule in grant.commands}
     commands = [name for name in named if not name.startswith("@")]
     more = [["COMMAND", "INFO", *commands]] if commands else []
-    seen = look(session, "server", ["ACL", "CAT"], *more)
+    sections = "server persistence" if asked.managed else "server"
+    seen = look(session, sections, ["ACL", "CAT"], *more)
     server = release(seen.info.value)
     version = numbers(server.version)
     if version < (OLDEST,):
@@ -67,6 +68,7 @@ def _facts(session: Session, asked: DesiredInstance, where: str) -> Facts:
         open_files=open_files(),
         unknown=frozenset(named - known),
         kept=asked.managed or acl_file or not settings,
+        unsaved=seen.info.value.get("rdb_last_bgsave_status", "ok") != "ok",
         acl_file=acl_file and not asked.managed,
     )
 

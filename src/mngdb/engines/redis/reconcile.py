@@ -46,7 +46,11 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     notices = [*patterns.notices(asked), *software.notices(asked, {**facts.settings, **said})]
     _refuse_unknown(asked, facts)
     changes = tuple(_changes(asked, facts, notices))
-    steps = (*_wanted_users(asked, facts, notices), *_unwanted_users(asked, facts, notices))
+    steps = (
+        *_saving(asked, facts),
+        *_wanted_users(asked, facts, notices),
+        *_unwanted_users(asked, facts, notices),
+    )
     notices += logins.namesakes(asked, _every(asked, facts))
     if not facts.kept and asked.instance.grants:
         notices.append(
@@ -57,6 +61,18 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
             )
         )
     return Outcome(changes, steps, tuple(notices), facts.release)
+
+
+def _saving(asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session]]:
+    """It refuses writes until a snapshot succeeds, and may wait a quarter of an hour by itself."""
+
+    def run(session: Session) -> None:
+        from mngdb.engines.redis import saving
+
+        saving.save(session)
+
+    if facts.unsaved:
+        yield _step(asked, "change", "snapshot", "saved again: the last one failed", run)
 
 
 def same(name: str, found: str, wanted: str) -> bool:
