@@ -187,7 +187,9 @@ def test_nothing_of_others_is_advised_in_redis() -> None:
     both = "{a: {redis: 'a:*'}, b: {redis: {keys: 'b:*', channels: ['b:*', 'news:eu:*']}}}"
     assert of_redis(both, ("key", "get", "free:1")) == 'apps.a.redis.keys: ["a:*", "free:*"]'
     for reason, command, name, said in (
-        ("key", "get", "*", "'*' would be keys of every app"),
+        ("key", "get", "*", "no line of the file permits '*': "),
+        ("key", "get", "c*:1", "no line of the file permits 'c*:1': "),
+        ("channel", "publish", "c?", "no line of the file permits 'c?': "),
         ("key", "get", "9f86d081884c7d65", "'*' would be keys of every app"),
         ("key", "get", "b:1", "'b:*' has keys of b"),
         ("channel", "psubscribe", "*", "'*' would be channels of every app"),

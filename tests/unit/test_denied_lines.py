@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -24,6 +24,7 @@ from tests.unit.test_denied import mongo
 from tests.unit.test_denied import of_mongodb as read
 
 Refused = tuple[str, str, str]
+Access = Literal["readwrite", "readonly"]
 _LINE = re.compile(r"apps\.a\.redis\.(\w+): (?=\[)")
 #: Files are read once.
 parsed = cache(stack)
@@ -220,7 +221,7 @@ def test_a_line_of_databases_loads_covers_and_loses_nothing(engine: str) -> None
         )
 
 
-def of_mongodb(**refused: str) -> dict[str, Denied]:
+def of_mongodb(access: Access = "readwrite", **refused: str) -> dict[str, Denied]:
     """What is told of an app `a` of the database `a`; `refused`: a command to its database."""
     lines = [mongo(5286306, "conn1", user="a", db="admin")]
     for command, name in refused.items():
@@ -228,7 +229,7 @@ def of_mongodb(**refused: str) -> dict[str, Denied]:
         errmsg = f"{error}, {name.partition(' ')[2]} }}"
         lines.append(mongo(20436, "conn1", error={"errmsg": errmsg}))
     lines.append(mongo(5286307, "conn2", user="a", db="a"))
-    grants = {"a": MongodbGrant(database="a"), "b": MongodbGrant(database="b")}
+    grants = {"a": MongodbGrant(database="a", access=access), "b": MongodbGrant(database="b")}
     instance = SimpleNamespace(name="mongodb", granted=lambda _: grants)
     asked = cast("DesiredInstance", SimpleNamespace(instance=instance))
     return {one.what: one for one in read(asked, lines)}
@@ -240,6 +241,13 @@ def test_one_line_has_all_databases_of_mongodb() -> None:
     assert found["find on 'x.t'"].remedy == found["insert on 'y.t'"].remedy == line
     assert found["update on 'b.t'"].remedy.startswith("'b' is the database of b")
     assert "by now" in found["count on 'a.t'"].remedy
+
+
+def test_who_may_only_read_in_mongodb_needs_more_than_the_database() -> None:
+    found = of_mongodb(access="readonly", find="x", insert="y")
+    line = 'apps.a.mongodb.databases: ["a", "x", "y"]'
+    assert found["find on 'x.t'"].remedy == line
+    assert found["insert on 'y.t'"].remedy == f"{line}; apps.a.mongodb.access: readwrite"
 
 
 def test_where_an_aggregation_writes_is_told() -> None:

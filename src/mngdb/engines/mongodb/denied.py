@@ -112,11 +112,13 @@ def _remedy(
     if not one.command:
         return OLD_CLIENT.format(app=app)
     place = f"apps.{app}.{instance}"
-    if _lacks(grant, one):
-        return more_databases(place, app, lacking, grants)[one.needs]
     writes = one.command in _WRITES or bool(one.into)
-    if grant.covers(one.needs) and writes and grant.access == "readonly":
-        return f"{place}.access: readwrite"
+    access = f"{place}.access: readwrite" if writes and grant.access == "readonly" else ""
+    if _lacks(grant, one):
+        line = more_databases(place, app, lacking, grants)[one.needs]
+        return f"{line}; {access}" if access and line.startswith(place) else line
+    if grant.covers(one.needs) and access:
+        return access
     if grant.covers(one.needs) and (writes or one.command in _READS):
         return PERMITTED
     return f"{NO_LINE} {one.what}"

@@ -139,8 +139,10 @@ class _File:
 
     def keys(self, entries: Sequence[Entry]) -> Iterator[str]:
         """For keys."""
-        wanted = dict.fromkeys(_prefix(one.object) for one in entries)
+        names = [one.object for one in entries]
+        wanted = dict.fromkeys(_prefix(one) for one in names if not _has_signs(one))
         yield from self._free("keys", self._grant.written.keys, wanted)
+        yield from _unsaid(names)
 
     def channels(self, entries: Sequence[Entry]) -> Iterator[str]:
         """For channels; what PSUBSCRIBE is given is compared letter by letter."""
@@ -152,11 +154,13 @@ class _File:
             one.object if one.object in literal else _prefix(one.object)
             for one in entries
             if one.object not in below
+            if one.object in literal or not _has_signs(one.object)
         )
         had = written.channels
         if had is None:
             had = [] if written.for_ else written.keys
         yield from self._free("channels", had, wanted)
+        yield from _unsaid([one.object for one in entries if one.object not in literal])
 
     def _free(self, field: str, had: Sequence[str], wanted: Iterable[str]) -> Iterator[str]:
         """What nobody else has, and why the rest cannot be."""
@@ -233,3 +237,16 @@ def _prefix(key: str) -> str:
     """The pattern of the keys that a key is one of: `bull:*` of `bull:mail:7`."""
     head, colon, _ = key.partition(":")
     return f"{shape(head)}:*" if head and colon else shape(key)
+
+
+def _has_signs(key: str) -> bool:
+    """Whether a pattern made of this name would take a part of it for any characters."""
+    head, colon, _ = key.partition(":")
+    return bool({*(head if head and colon else key)} & {"*", "?"})
+
+
+def _unsaid(names: Iterable[str]) -> Iterator[str]:
+    """Of names that no pattern means alone."""
+    found = dict.fromkeys(quoted(shape(one)) for one in names if _has_signs(one))
+    if found:
+        yield f"{NO_LINE} {', '.join(found)}: '*' and '?' of a pattern are any characters"
