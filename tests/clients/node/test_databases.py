@@ -41,6 +41,12 @@ def test_postgres(stack: Cli, step: str, package: str, software: str, did: str) 
     record(software, node_version(package), "postgres", did)
 
 
+def test_graphile_worker(stack: Cli) -> None:
+    at_once(stack, "one", "two", run=partial(node, "graphile_worker"), reader="node")
+    did = "its schema, jobs, retries, a crontab"
+    record("Graphile Worker", node_version("graphile-worker"), "postgres", did)
+
+
 def test_prisma_makes_its_shadow_database(stack: Cli) -> None:
     at_once(stack, "maker1", "maker2", run=partial(node, "prisma"), reader="prisma")
     did = "migrate dev with its shadow database, deploy, reset, db push; the client"

@@ -22,12 +22,18 @@ apps:
   bull1: {redis: {keys: "bull1:*", for: bullmq}}
   bull2: {redis: {keys: "bull2:*", for: bullmq}}
   alone: {own: {keys: "alone:*", for: bullmq}}
+  old1: {redis: {keys: "old1:*", for: bull}}
+  old2: {redis: {keys: "old2:*", for: bull}}
   bee1: {redis: {keys: "bee1:*", for: bee-queue}}
   bee2: {redis: {keys: "bee2:*", for: bee-queue}}
   live1: {redis: {keys: "live1:*", for: socket.io}}
   live2: {redis: {keys: "live2:*", for: socket.io}}
+  stream1: {redis: {keys: "stream1:*", for: socket.io-streams}}
+  stream2: {redis: {keys: "stream2:*", for: socket.io-streams}}
   web1: {redis: {keys: "web1:*", for: [connect-redis, express-rate-limit]}}
   web2: {redis: {keys: "web2:*", for: [connect-redis, express-rate-limit]}}
+  key1: {redis: "key1:*"}
+  key2: {redis: "key2:*"}
 """
 stack = brought_up(FILE)
 
@@ -47,6 +53,12 @@ def test_bullmq_counts_its_workers_on_an_instance_of_its_own(stack: Cli) -> None
     record("BullMQ", node_version("bullmq"), "redis", "getWorkers()", result)
 
 
+def test_bull(stack: Cli) -> None:
+    side_by_side(stack, "old1", "old2", run=partial(node, "bull"))
+    did = "jobs, retries, delayed and repeated jobs, progress by pub/sub, pause, clean, obliterate"
+    record("Bull", node_version("bull"), "redis", did)
+
+
 def test_bee_queue(stack: Cli) -> None:
     side_by_side(stack, "bee1", "bee2", run=partial(node, "bee_queue"))
     did = "jobs, retries, delayed jobs, progress and results by pub/sub, destroy"
@@ -58,6 +70,18 @@ def test_socket_io(stack: Cli) -> None:
     did = "two nodes: broadcast, rooms, fetchSockets, serverSideEmit; over ioredis and node-redis"
     version = node_version("@socket.io/redis-adapter")
     record("socket.io redis-adapter", version, "redis", did)
+
+
+def test_socket_io_over_streams(stack: Cli) -> None:
+    side_by_side(stack, "stream1", "stream2", run=partial(node, "socket_io_streams"))
+    did = "two nodes: broadcast, fetchSockets, serverSideEmit, recovered sessions"
+    version = node_version("@socket.io/redis-streams-adapter")
+    record("socket.io redis-streams-adapter", version, "redis", did)
+
+
+def test_keyv(stack: Cli) -> None:
+    side_by_side(stack, "key1", "key2", run=partial(node, "keyv"))
+    record("Keyv", node_version("@keyv/redis"), "redis", "values, iterator, clear")
 
 
 def test_sessions_and_rate_limiters(stack: Cli) -> None:
