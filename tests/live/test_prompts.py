@@ -193,6 +193,10 @@ def test_statements_of_mongodb_through_a_pipe(stack: Cli) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert stack.run(*asked, stdin="db.pipe.find({").returncode == 2
+    big = ",\n".join(f"{{n: {n}}}" for n in range(5000))
+    assert stack.ok(
+        *asked, stdin=f"db.big.insertMany([\n{big}\n]).pretty()\ndb.big.countDocuments()\n"
+    ).endswith("5000\n")
 
 
 def test_one_statement_of_mongodb(stack: Cli) -> None:

@@ -10,7 +10,7 @@ from bson import Decimal128, Int64, ObjectId, Regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mngdb.engines.mongodb.literals import IncompleteError, Reader, shown
+from mngdb.engines.mongodb.literals import Reader, opens, shown
 from mngdb.engines.mongodb.prompt import Dialogue
 from mngdb.engines.mongodb.statements import Command, parse
 from mngdb.engines.redis.prompt import quoted, split
@@ -86,6 +86,9 @@ def test_a_value_is_read_as_mongosh_does(text: str, value: Any) -> None:
         ("db.u.find({a: process.exit()})", "expected a value"),
         ("db.u.find({a: ObjectId('x')})", "ObjectId: 'x' is not a valid ObjectId"),
         ("db.u.find([1])", "has to be a document"),
+        ("db.u.countDocuments(0)", "has to be a document"),
+        ("db.u.deleteMany(null)", "has to be a document"),
+        ("db.u.find({a: 'x})", "a quote is not closed"),
         ("db.u.find(1, 2, 3)", "find(): too many positional"),
         ("db.u.explode()", "explode() is not understood here"),
         ("db.u.find() x", "expected the end of the statement instead of 'x'"),
@@ -148,14 +151,17 @@ def test_any_text_is_a_statement_or_refused(text: str) -> None:
 
 
 @pytest.mark.mongodb
-def test_a_statement_goes_on_as_long_as_something_is_open() -> None:
-    talk = Dialogue("shop", pages=False)
-    for text in ("db.u.find({", "db.u.find({a: 'x", "db.u.find({a:", "db.u.find("):
-        assert not talk.complete(text)
-        with pytest.raises(IncompleteError):
-            parse(text)
-    assert talk.complete("db.u.find({}))")
-    assert talk.complete("db.u.find({a: 1})")
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("db.u.find({", 2),
+        ("a: '}', // {", 0),
+        ('b: "\\"{" /* ( */})', -2),
+        ("show dbs", 0),
+    ],
+)
+def test_a_statement_goes_on_as_long_as_a_bracket_is_open(line: str, count: int) -> None:
+    assert opens(line) == count
 
 
 @pytest.mark.mongodb

@@ -65,17 +65,17 @@ class _Line:
 
 
 def _input(line: _Line) -> int:
-    code, pending = 0, ""
+    code, pending, depth = 0, list[str](), 0
     try:
         for text in sys.stdin:
-            pending += text
-            if not line.dialogue.complete(pending):
-                continue
-            statement, pending = pending.strip(), ""
-            code = _tried(line, statement) or code
+            pending.append(text)
+            depth += line.dialogue.opens(text)
+            if depth <= 0:
+                code = _tried(line, "".join(pending).strip()) or code
+                pending, depth = [], 0
     except UnicodeDecodeError:
         raise UsageError("standard input is not UTF-8") from None
-    return (_tried(line, pending.strip()) if pending.strip() else 0) or code
+    return _tried(line, "".join(pending).strip()) or code
 
 
 def _tried(line: _Line, statement: str) -> int:
@@ -105,6 +105,9 @@ def _terminal(line: _Line) -> None:
         except KeyboardInterrupt:
             say()
             continue
+        except UnicodeDecodeError:
+            tell("error: the line is not UTF-8")
+            continue
         if statement.rstrip(";()").lower() in _END:
             return
         if statement.lower() == "help":
@@ -126,10 +129,12 @@ def _typed(line: _Line) -> str:
     except ConnectError as error:
         _told(error)
         ask = "not connected> "
-    text = input(ask)
-    while not line.dialogue.complete(text):
-        text += "\n" + input("... ")
-    return text.strip()
+    lines = [input(ask)]
+    depth = line.dialogue.opens(lines[0])
+    while depth > 0:
+        lines.append(input("... "))
+        depth += line.dialogue.opens(lines[-1])
+    return "\n".join(lines).strip()
 
 
 def _told(error: MngdbError) -> None:

@@ -40,7 +40,7 @@ def shell(
 
     REST is passed to the client. Put two dashes before it: 'mngdb shell postgres -- -f tables.sql';
     otherwise -f, --json and --target are read as mngdb's own options. For Redis and MongoDB it may
-    be an APP. A command ('mngdb shell redis GET key'), a statement ('mngdb shell mongodb
+    begin with an APP. A command ('mngdb shell redis GET key'), a statement ('mngdb shell mongodb
     "db.users.countDocuments()"') or a list of them on standard input needs no client; it exits with
     1 if the server refused one.
     """

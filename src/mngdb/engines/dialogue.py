@@ -21,8 +21,9 @@ class Dialogue(Protocol[S_contra]):
         """What stands before what is typed."""
         ...
 
-    def complete(self, text: str) -> bool:
-        """Whether a statement ends here; else the next line belongs to it."""
+    def opens(self, line: str) -> int:
+        """How many brackets a line opens and does not close: a statement ends with the line after
+        which none is open."""
         ...
 
     def statement(self, words: Sequence[str]) -> str | None:

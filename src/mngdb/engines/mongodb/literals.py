@@ -33,11 +33,11 @@ _JSON = json_util.JSONOptions(
     tzinfo=UTC,
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
+#: Strings and comments of one line, and brackets.
+_TOKENS = re.compile(
+    r"""//.*|/\*.*?\*/|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|[\[({]|[\])}]"""
+)
 _QUOTES = "\"'`"
-
-
-class IncompleteError(UsageError):
-    """The text ends within a value: another line may complete it."""
 
 
 def _date(*given: Any) -> datetime:
@@ -66,7 +66,7 @@ _CONSTRUCTORS: dict[str, Callable[..., Any]] = {
 
 
 class Reader:
-    """A text and how far it is read. Raises UsageError with the place, IncompleteError."""
+    """A text and how far it is read. Raises UsageError with the place."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -108,7 +108,7 @@ class Reader:
         self._skip()
         left = self._text[self._at :]
         if not left:
-            return IncompleteError(f"{text}, but the statement ends")
+            return UsageError(f"{text}, but the statement ends")
         before = self._text[: self._at]
         line, column = before.count("\n") + 1, self._at - before.rfind("\n")
         return UsageError(f"line {line}, column {column}: {text} instead of {left[:20]!r}")
@@ -190,7 +190,7 @@ class Reader:
         pattern = rf"{quote}((?:[^{quote}\\]|\\.)*){quote}"
         match = re.compile(pattern, re.S).match(self._text, self._at)
         if match is None:
-            raise IncompleteError("a quote is not closed")
+            raise UsageError("a quote is not closed")
         self._at = match.end()
         text = _ESCAPE.sub(_unescaped, match[1])
         # a pair of \u stands for one character
@@ -215,6 +215,12 @@ def _regex(match: re.Match[str]) -> Regex[str]:
 def _unescaped(match: re.Match[str]) -> str:
     code = match[1] or match[2]
     return chr(int(code, 16)) if code else _SIGNS.get(match[3], match[3])
+
+
+def opens(line: str) -> int:
+    """How many brackets a line opens and does not close."""
+    found = [match[0] for match in _TOKENS.finditer(line)]
+    return sum(one in "[({" for one in found) - sum(one in "])}" for one in found)
 
 
 def shown(value: Any) -> str:

@@ -8,8 +8,7 @@ from itertools import islice
 
 from mngdb.engines.mongodb import statements
 from mngdb.engines.mongodb.client import Document, Refused, Session
-from mngdb.engines.mongodb.literals import IncompleteError, shown
-from mngdb.errors import UsageError
+from mngdb.engines.mongodb.literals import opens, shown
 from mngdb.words import harmless_json, plain
 
 #: Documents of a page.
@@ -42,15 +41,9 @@ class Dialogue:
         """What stands before what is typed."""
         return f"{self._database}> "
 
-    def complete(self, text: str) -> bool:
-        """Whether no bracket or quote is open."""
-        try:
-            statements.parse(text)
-        except IncompleteError:
-            return False
-        except UsageError:
-            pass  # it is told when it is run
-        return True
+    def opens(self, line: str) -> int:
+        """How many brackets are opened besides those in strings and comments, and not closed."""
+        return opens(line)
 
     def statement(self, words: Sequence[str]) -> str | None:
         """The words of a command line as one statement; None: they name files, or are options."""

@@ -51,11 +51,15 @@ class Databases(Struct, frozen=True):
 Statement = Command | Use | More | Databases
 
 
+def _given_or_all(value: Any) -> Any:
+    return {} if value is None else value
+
+
 def find(name: str, filter: Any = None, projection: Any = None) -> Command:
     """Documents."""
-    documents([filter or {}, projection or {}], "each argument of find()")
-    fields = {"projection": projection} if projection else {}
-    return Command({"find": name, "filter": filter or {}, **fields}, "documents")
+    found, fields = documents([_given_or_all(filter), _given_or_all(projection)], "an argument")
+    more = {"projection": fields} if fields else {}
+    return Command({"find": name, "filter": found, **more}, "documents")
 
 
 def find_one(name: str, filter: Any = None, projection: Any = None) -> Command:
@@ -66,9 +70,9 @@ def find_one(name: str, filter: Any = None, projection: Any = None) -> Command:
 
 def count(name: str, filter: Any = None) -> Command:
     """How many there are."""
-    documents([filter or {}], "the argument of countDocuments()")
+    (found,) = documents([_given_or_all(filter)], "a filter")
     counted = {"$group": {"_id": None, "n": {"$sum": 1}}}
-    return _aggregate(name, [{"$match": filter or {}}, counted], "count")
+    return _aggregate(name, [{"$match": found}, counted], "count")
 
 
 def aggregate(name: str, *stages: Any) -> Command:
@@ -84,7 +88,8 @@ def _aggregate(name: str, pipeline: Any, form: Form) -> Command:
 
 def distinct(name: str, key: Any, filter: Any = None) -> Command:
     """The values of a field."""
-    return Command({"distinct": name, "key": key, "query": filter or {}}, "values")
+    (found,) = documents([_given_or_all(filter)], "a filter")
+    return Command({"distinct": name, "key": key, "query": found}, "values")
 
 
 def insert_one(name: str, document: Any) -> Command:
@@ -180,7 +185,7 @@ def _given(command: Any, *, admin: bool = False) -> Command:
 
 
 def parse(text: str) -> Statement:
-    """What a statement asks for. Raises UsageError, IncompleteError."""
+    """What a statement asks for. Raises UsageError."""
     reader = Reader(text.rstrip().rstrip(";"))
     if reader.take("{"):
         reader = Reader(text.rstrip().rstrip(";"))

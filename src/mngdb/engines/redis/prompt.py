@@ -52,9 +52,9 @@ class Dialogue:
         where = f"{at.host}:{at.port}" + (f"[{self._chosen}]" if self._chosen != "0" else "")
         return f"{where}> "
 
-    def complete(self, text: str) -> bool:
+    def opens(self, line: str) -> int:
         """Each line is a command."""
-        return True
+        return 0
 
     def statement(self, words: Sequence[str]) -> str | None:
         """Commands in arguments need no dialogue: see `batch`."""
