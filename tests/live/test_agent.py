@@ -16,6 +16,7 @@ import psutil
 import psycopg
 import pymongo
 import pytest
+import redis
 
 from mngdb.agent.watch import Watch
 from mngdb.cli.common import Options
@@ -24,7 +25,7 @@ from mngdb.lock import lock
 from tests import trixie
 from tests.conftest import Cli
 from tests.debian import redis_folder
-from tests.live.clients import said
+from tests.live.clients import redis_as, said
 from tests.live.clients import url as address
 from tests.live.scrapes import (
     AGENT,
@@ -91,7 +92,12 @@ def test_what_an_app_is_refused_is_counted_by_app(stack: Cli) -> None:
         page = scrape(stack, "mngdb")
         return page.of("mngdb_refused_total", instance=instance, app=app, kind=kind)
 
+    with redis_as(stack, "shop") as cache:
+        for name in ("other:1", "other:2"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                cache.get(name)
     until(lambda: count("postgres", "shop", "access") == 3)
+    until(lambda: count("redis", "shop", "access") == 2)
     until(lambda: count("mongodb", "others", "login") >= 1)
     assert count("postgres", "others", "access") == count("postgres", "shop", "login") == 0
 

@@ -120,7 +120,7 @@ class ToyEngine:
     stop_signal: int = signal.SIGTERM
     commits = statements = memory = slow = bloat = indexes = locks = end_session = None
     hang_up = keys = keys_file = incremental = back_up_logically = supersede = None
-    describe = slow_lines = rehearse = denied = refusals = script = dialogue = None
+    describe = slow_lines = rehearse = denied = refusals = counted = script = dialogue = None
 
     def render(self, asked: DesiredInstance) -> Unit:
         site, spec = asked.site, cast(ToyInstance, asked.instance.spec)

@@ -1,39 +1,41 @@
-"""Counts what servers refuse their clients, as their logs grow."""
+"""Counts what servers refuse their clients, by app."""
 
 from __future__ import annotations
 
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from mngdb.agent.jobs import Troubles
-from mngdb.engines.protocol import LogReader
 from mngdb.errors import MngdbError
-from mngdb.facts.denied import by_probe
+from mngdb.facts.denied import Probe, by_probe
 from mngdb.ops import probes
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample
 from mngdb.secret import app_of
 from mngdb.spec.stack import Member
-from mngdb.targets.protocol import Servers
 
 #: What the metric is called, and whom it counts together: logins that no app has.
 _NAME, _OTHERS = "mngdb_refused_total", "others"
+#: Seconds that a server may take to answer.
+_PATIENCE = 5.0
 
 
 class Refusals:
-    """Those of servers whose log is here. A log is read from where the agent found its end."""
+    """Those of servers whose log is here, and of those that count themselves."""
 
     def __init__(self, context: Context) -> None:
+        members = [one for instance in context.stack.instances.values() for one in instance.members]
         self._followed = [
-            _Followed(context, member, servers, engine.refusals(instance))
-            for instance in context.stack.instances.values()
-            for member in instance.members
-            if (engine := context.engine(instance)).refusals is not None
-            and (servers := context.target(instance).servers) is not None
+            kind(context, member)
+            for member in members
+            for kind in (_Logged, _Counted)
+            if kind.fits(context, member)
         ]
         self._troubles = Troubles()
 
     def look(self) -> None:
-        """A round. A log that cannot be read is told once."""
+        """A round. A server that cannot be looked at is told once."""
         for one in self._followed:
             wrong = ""
             try:
@@ -48,36 +50,88 @@ class Refusals:
         yield Family(_NAME, "counter", "What the server refused an app, or its login", samples)
 
 
-class _Followed:
-    """One server."""
+class _Followed(ABC):
+    """The counts of one server since the agent began."""
 
-    def __init__(
-        self, context: Context, member: Member, servers: Servers, reader: LogReader
-    ) -> None:
+    def __init__(self, context: Context, member: Member) -> None:
         self.member = member
         self._context = context
-        self._servers = servers
-        self._reader = reader
-        self._mark = ""
-        kinds = ("access", "login")
         apps = (*member.instance.grants, _OTHERS)
-        self._counts = {(app, kind): 0 for app in apps for kind in kinds}
+        self._counts = {(app, kind): 0 for app in apps for kind in ("access", "login")}
 
+    @staticmethod
+    @abstractmethod
+    def fits(context: Context, member: Member) -> bool:
+        """Whether a server is looked at in this way."""
+
+    @abstractmethod
     def look(self) -> None:
-        """Raises MngdbError, OSError."""
-        first = not self._mark
-        piece, self._mark = self._servers.log(self.member.name).since(self._mark)
-        found = self._reader.read(piece) if piece else ()
-        if first or not found:
-            return  # before the agent was there; whose connections are whose is known from it
-        noted = probes.of(self._context.stack.state, self.member.instance.name)
-        for one in found:
-            app = app_of(one.login)
-            if not (one.by_mngdb and by_probe(noted, app, one.at)):
-                known = app if app in self.member.instance.grants else _OTHERS
-                self._counts[known, one.kind] += 1
+        """Count what is new. Raises MngdbError, OSError."""
 
     def samples(self) -> Iterator[Sample]:
+        """One for each app and kind."""
         where = (("instance", self.member.instance.name), ("member", self.member.name))
         for (app, kind), count in self._counts.items():
             yield Sample(_NAME, (*where, ("app", app), ("kind", kind)), float(count))
+
+    def _count(self, app: str, kind: str, times: int) -> None:
+        known = app if app in self.member.instance.grants else _OTHERS
+        self._counts[known, kind] += times
+
+    def _noted(self) -> list[Probe]:
+        return probes.of(self._context.stack.state, self.member.instance.name)
+
+
+class _Logged(_Followed):
+    """By its log, from where the agent found its end."""
+
+    def __init__(self, context: Context, member: Member) -> None:
+        super().__init__(context, member)
+        make = context.engine(member.instance).refusals
+        self._reader = make(member.instance) if make else None
+        self._mark = ""
+
+    @staticmethod
+    def fits(context: Context, member: Member) -> bool:
+        servers = context.target(member.instance).servers
+        return servers is not None and context.engine(member.instance).refusals is not None
+
+    def look(self) -> None:
+        servers, first = self._context.target(self.member.instance).servers, not self._mark
+        if servers is None or self._reader is None:
+            return
+        piece, self._mark = servers.log(self.member.name).since(self._mark)
+        found = self._reader.read(piece) if piece else ()
+        if first or not found:
+            return  # of the lines before the agent was there, only whose connections are whose
+        noted = self._noted()
+        for one in found:
+            app = app_of(one.login)
+            if not (one.by_mngdb and by_probe(noted, app, one.at)):
+                self._count(app, one.kind, 1)
+
+
+class _Counted(_Followed):
+    """By the server's own counts."""
+
+    def __init__(self, context: Context, member: Member) -> None:
+        super().__init__(context, member)
+        self._before: dict[str, int] | None = None
+
+    @staticmethod
+    def fits(context: Context, member: Member) -> bool:
+        return member.instance.managed and context.engine(member.instance).counted is not None
+
+    def look(self) -> None:
+        context, instance = self._context, self.member.instance
+        engine, asked = context.engine(instance), context.asked(instance, find=False)
+        with context.reach(instance), engine.connect(context.admin(asked), _PATIENCE) as session:
+            found = engine.counted(session, asked) if engine.counted else ()
+        before, self._before = self._before, {one.id: one.times for one in found}
+        if before is None:
+            return
+        noted, now = self._noted(), time.time()
+        for one in found:
+            more = one.times - before.get(one.id, 0)
+            if more > 0 and not (one.kind == "login" and by_probe(noted, one.app, now - one.age)):
+                self._count(one.app, one.kind, more)

@@ -39,7 +39,7 @@ from mngdb.spec.engine_info import EngineInfo
 
 if TYPE_CHECKING:
     from mngdb.facts.bloat import Bloated
-    from mngdb.facts.denied import Denials, Probe, Refused
+    from mngdb.facts.denied import Counted, Denials, Probe, Refused
     from mngdb.facts.found import FoundServer
     from mngdb.facts.indexes import Advice
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
@@ -335,6 +335,12 @@ class Diagnose(Protocol[S_contra]):
     def refusals(self) -> Callable[[Instance], LogReader] | None:
         """Reads what a server refuses its clients in its log as that grows. None: it stands
         elsewhere."""
+        ...
+
+    @property
+    def counted(self) -> Verb[S_contra, Sequence[Counted]] | None:
+        """How often it refused what, where the server itself counts that. Raises
+        UnobservableError."""
         ...
 
     @property

@@ -104,6 +104,18 @@ class Refused(Struct, frozen=True):
     """Whether its client calls itself mngdb, or could not say yet what it is."""
 
 
+class Counted(Struct, frozen=True):
+    """A server's own count of refusals of the same thing."""
+
+    id: str
+    """By which it is known again while the count rises."""
+    app: str
+    kind: Literal["access", "login"]
+    times: int
+    age: float
+    """Seconds since the last time."""
+
+
 class Probe(Struct, frozen=True):
     """Mngdb worked with the login of an app, or with one of its own that was just being made."""
 

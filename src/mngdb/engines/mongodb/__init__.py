@@ -51,6 +51,7 @@ class MongodbEngine:
 
     # it has no such thing
     rehearse = None
+    counted = None
     statements = None
     script = None
     locks = None

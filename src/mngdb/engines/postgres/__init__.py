@@ -59,6 +59,7 @@ class PostgresEngine:
 
     # it has no such thing
     rehearse = None
+    counted = None
     keys = None
     dialogue = None  # psql comes with mngdb
     keys_file = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mngdb.engines.protocol import Engine, Pieces, Recent, Scraper
     from mngdb.engines.redis.client import Session
     from mngdb.engines.redis.facts import Facts
-    from mngdb.facts.denied import Denials, Probe
+    from mngdb.facts.denied import Counted, Denials, Probe
     from mngdb.facts.found import FoundServer
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
     from mngdb.facts.redis import RedisFacts
@@ -297,6 +297,11 @@ class RedisEngine:
         from mngdb.engines.redis import denied
 
         return denied.look(session, asked, recent, probes)
+
+    def counted(self, session: Session, asked: DesiredInstance) -> Sequence[Counted]:
+        from mngdb.engines.redis import denied
+
+        return denied.counted(session, asked)
 
     def sessions(self, session: Session, asked: DesiredInstance) -> Sessions:
         from mngdb.engines.redis import sessions

@@ -34,6 +34,8 @@ class Entry(Struct, frozen=True):
     times: int
     age: float
     """Seconds since the last time."""
+    id: str = ""
+    """By which the server knows it (7.2)."""
 
     @property
     def what(self) -> str:
@@ -72,4 +74,5 @@ def _entry(answer: Sequence[Any] | Mapping[str, Any]) -> Entry:
         _WITHIN.get(said["context"], ""),
         int(said["count"]),
         float(said["age-seconds"]),
+        str(said.get("entry-id", "")),
     )

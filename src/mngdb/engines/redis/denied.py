@@ -12,7 +12,7 @@ from mngdb.engines.redis import permits
 from mngdb.engines.redis.acl import ADMIN, DEFAULT, by_login
 from mngdb.engines.redis.acl_log import Entry, entries, writes
 from mngdb.engines.redis.client import Session
-from mngdb.facts.denied import OLD_CLIENT, Denials, Denied, Probe, stranger
+from mngdb.facts.denied import OLD_CLIENT, Counted, Denials, Denied, Probe, stranger
 from mngdb.model import DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
@@ -68,6 +68,21 @@ def _others(found: Iterable[Denied], probes: Sequence[Probe]) -> Iterator[Denied
         own = sum(probe.app == one.app for probe in probes) if one.mild else 0
         if one.times > own:
             yield replace(one, times=one.times - own)
+
+
+def counted(session: Session, asked: DesiredInstance) -> list[Counted]:
+    """How often what was refused, by entry. Raises UnobservableError."""
+    grants = by_login(asked)
+    return [
+        Counted(
+            one.id,
+            grants[one.login][0] if one.login in grants else one.login,
+            "login" if one.reason == "auth" else "access",
+            one.times,
+            one.age,
+        )
+        for one in entries(session)
+    ]
 
 
 def _writes(
