@@ -15,6 +15,7 @@ from mngdb.findings import Check, Judgement, judged, listed, not_applicable
 
 #: Days.
 _YEAR = 365
+_NO_RULES = "mngdb evaluates no alerts here: no agent runs, or the file leaves them to Prometheus"
 
 
 def _logins(found: Sequence[Diagnosis]) -> Judgement:
@@ -43,7 +44,7 @@ def _measured(around: Around) -> Judgement:
 
 def _alerts(around: Around) -> Judgement:
     if around.rules is None:
-        return not_applicable("the file leaves alerts to Prometheus: 'mngdb render prometheus'")
+        return not_applicable(f"{_NO_RULES}: 'mngdb render prometheus'")
     if around.agent:
         return judged(False, f"the agent: {around.agent}")
     if not around.round:
@@ -61,7 +62,7 @@ def _channels(around: Around) -> Judgement:
 def _enabled(source: str) -> Callable[[Around], Judgement]:
     def judge(around: Around) -> Judgement:
         if around.rules is None:
-            return not_applicable("the file leaves alerts to Prometheus")
+            return not_applicable(_NO_RULES)
         off = [rule.split()[1] for rule in around.off if rule.startswith(f"{source} ")]
         return listed(off, "all are enabled")
 
@@ -70,7 +71,7 @@ def _enabled(source: str) -> Callable[[Around], Judgement]:
 
 def _told(around: Around) -> Judgement:
     if around.rules is None:
-        return not_applicable("the file leaves alerts to Prometheus")
+        return not_applicable(_NO_RULES)
     if not around.told:
         return judged(False, "the file has no channels")
     bad = [f"{name}: {why}" for name, why in around.told.items() if why]

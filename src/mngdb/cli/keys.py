@@ -175,7 +175,7 @@ def _show(report: KeysReport) -> None:
         (f"idle for {age} or longer", report.idle),
     ):
         if part is not None:
-            say(f"  {title}: {_number(part)} keys{_part(part, report.total)}, {_size(part)}")
+            say(f"  {title}: {_keys(part)}{_part(part, report.total)}, {_size(part)}")
     say()
     if report.patterns:
         head = ("PATTERN", "KEYS", "BYTES", "SHARE", "MEAN", "TYPES", "NO EXPIRY", "IDLE")
@@ -196,7 +196,7 @@ def _show(report: KeysReport) -> None:
             say(line)
         count, rest = report.rest
         if count:
-            say(f"and {count:,} more patterns: {_number(rest)} keys, {_size(rest)}")
+            say(f"and {count:,} more patterns: {_keys(rest)}, {_size(rest)}")
         say()
     if report.biggest:
         biggest = [
@@ -216,7 +216,8 @@ def _show(report: KeysReport) -> None:
 
 
 def _sentence(report: KeysReport) -> str:
-    text = f"{report.source}: {_number(report.total)} keys take {_size(report.total)}"
+    take = "takes" if report.total.count == 1 else "take"
+    text = f"{report.source}: {_keys(report.total)} {take} {_size(report.total)}"
     if report.used_memory:
         text += f" of the {_bytes(report.used_memory)} that the server uses"
     if report.sampled:
@@ -238,6 +239,10 @@ def _part(part: Amount, whole: Amount) -> str:
 
 def _number(part: Amount) -> str:
     return f"{part.count:,}" + (f" ± {part.count_error:,}" if part.count_error else "")
+
+
+def _keys(part: Amount) -> str:
+    return f"{_number(part)} {'key' if part.count == 1 else 'keys'}"
 
 
 def _size(part: Amount) -> str:

@@ -63,7 +63,7 @@ def connections(options: Options, instance: str | None) -> int:
         rows += [
             (
                 name,
-                holder.app or "-",
+                holder.app or "not logged in",
                 f"{holder.count} of {holder.limit}",
                 str(holder.idle),
                 span(holder.longest) if holder.idle else "-",
