@@ -456,7 +456,7 @@ def _collect(
         for unit in (one for one in units if not one.healthy):
             app = app_of(unit.user or "")
             report.errors[name] = MngdbError(
-                f"{unit.name} is running, but does not answer {unit.user}: {unit.error}",
+                f"{unit.name} is running, but {unit.user or 'mngdb'} cannot use it: {unit.error}",
                 f"mngdb doctor {app}" if app in context.stack.apps else "mngdb doctor",
             )
     context.record(known)
