@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: Command to the parameters that viewers may give, as click calls them. All may be given --json.
 _VIEWERS = {
-    "status": "watch",
+    "status": "instances watch",
     "plan": "exit_code verbose",
     "doctor": "app",
     "check": "only severity controls everything form language list_them",
@@ -157,8 +157,13 @@ def _read(words: list[str]) -> tuple[str, list[click.Parameter]]:
             break
         path.append(name)
         here = click.Context(command, info_name=name, parent=here)
-        _, left, order = command.make_parser(here).parse_args(left)
-        given += order
+        values, left, order = command.make_parser(here).parse_args(left)
+        # an argument stands there also where nobody gave one
+        given += [
+            one
+            for one in order
+            if isinstance(one, click.Option) or isinstance(values.get(one.name), str | tuple)
+        ]
     return " ".join(path), given
 
 
