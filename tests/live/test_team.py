@@ -138,7 +138,8 @@ def test_a_viewer_sees_what_the_owner_sees_but_no_data_and_no_secret(members: Me
     assert [unit["healthy"] for unit in units] == [True, True]
     check = ("check", "--json", "--only", "redis.*", "--only", "stack.*", "--only", "secrets.*")
     found = json.loads(members.run(VIEWER, *check).stdout)
-    assert found == json.loads(members.owner.run(*check).stdout)
+    own = json.loads(members.owner.run(*check).stdout)
+    assert found["summary"] == own["summary"]
     assert [one["verdict"] for one in found["findings"] if one["id"] == "stack.team"] == ["pass"]
     everything = members.ok(VIEWER, "sessions", "--json")
     assert "SELECT" in everything
