@@ -30,7 +30,7 @@ _OFTEN = ("drivers", "presets")
 _OFTEN = ("drivers", "presets")
 _NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 _MVN = ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
-_GEMS = ("ruby", "ruby-sidekiq", "ruby-redis-namespace")
+_GEMS = ("ruby", "ruby-sidekiq", "ruby-redis-namespace", "ruby-actioncable")
 
 
 def node(script: str, env: Mapping[str, str], *arguments: str) -> str:
@@ -113,8 +113,8 @@ def go_program(name: str) -> Path:
 
 
 def gems() -> str:
-    """Ruby, with Debian's Sidekiq; installed when it is missing, by root."""
-    if not Path("/usr/share/doc/ruby-redis-namespace").exists():
+    """Ruby, with Debian's Sidekiq and Action Cable; installed when it is missing, by root."""
+    if not Path(f"/usr/share/doc/{_GEMS[-1]}").exists():
         with alone("ruby"):
             flags = ("-qq", "install", "-y", "--no-install-recommends")
             env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -105,11 +105,18 @@ def _pairs(
 
 def _told_apart(grant: RedisGrant, one: str, other_grant: RedisGrant, other: str) -> bool:
     """Whether both patterns are one software's, which has another prefix in each: `redisson_*{a:*`
-    and `redisson_*{b:*` overlap in names alone that it never makes."""
-    return one != other and any(
-        one in _made(name, grant) and other in _made(name, other_grant)
-        for name in {*grant.software} & {*other_grant.software}
-    )
+    and `redisson_*{b:*` overlap in names alone that it never makes. Or one name without a prefix,
+    of which the preset says what that means."""
+    both = {*grant.software} & {*other_grant.software}
+    if one == other:
+        return any(one in _everybodys(name) for name in both)
+    return any(one in _made(name, grant) and other in _made(name, other_grant) for name in both)
+
+
+def _everybodys(software: str) -> tuple[str, ...]:
+    """The channels that a preset with a prefix has without it."""
+    form = presets()[software].prefixed
+    return tuple(one for one in form.channels if "{" not in one) if form else ()
 
 
 def _made(software: str, grant: RedisGrant) -> tuple[str, ...]:
