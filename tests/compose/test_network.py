@@ -295,11 +295,13 @@ def test_an_app_that_leaves_loses_its_logins_only(up: ComposeCli) -> None:
 
 def test_a_port_is_published_on_request_on_loopback_only(stack: ComposeCli) -> None:
     text = f"name: {stack.name}\nagent: false\nredis: {{memory: 64mb}}\ntarget:\n  compose:\n"
-    Path(stack.folder / "mngdb.yaml").write_text(text + "    publish: {redis: '127.0.0.1:6390'}\n")
+    Path(stack.folder / "mngdb.yaml").write_text(text + "    publish: {redis: auto}\n")
     stack.ok("up")
+    port = json.loads((stack.state / "ports.json").read_text())["publish.redis"]
+    stack.ok("up", "--new-ports")  # the container's own is not another's
     ports = stack.inspect("redis")["NetworkSettings"]["Ports"]
-    assert ports["6379/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": "6390"}]
-    probe = "exec 3<>/dev/tcp/127.0.0.1/6390; echo PING >&3; head -1 <&3"
+    assert ports["6379/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
+    probe = f"exec 3<>/dev/tcp/127.0.0.1/{port}; echo PING >&3; head -1 <&3"
     said = subprocess.run(
         stack.docker.inside("bash", "-c", probe), text=True, capture_output=True, check=True
     )

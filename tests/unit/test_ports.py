@@ -15,6 +15,7 @@ from mngdb.errors import MngdbError
 from mngdb.ops.ports import opened, settled
 from mngdb.spec.ports import filled, open_ports
 from mngdb.spec.stack import Stack
+from mngdb.targets.process.machine import is_free
 from tests.conftest import free_port
 from tests.unit.spec import refused, stack
 
@@ -144,3 +145,11 @@ def test_a_damaged_note_is_told_to_its_own_stack_alone(
 )
 def test_where_it_has_no_meaning_it_is_refused(text: str, said: str) -> None:
     assert said in refused(text)
+
+
+def test_one_address_that_has_the_port_is_enough(busy: int) -> None:
+    assert not is_free(["127.0.0.1"], busy)
+    assert is_free(["127.0.0.1"], busy, [Path.cwd()])  # it is ours: we work there
+    # an address that this machine has not is told when the server starts
+    assert not is_free(["127.0.0.1", "192.0.2.1"], busy)
+    assert is_free(["192.0.2.1"], busy)

@@ -244,15 +244,19 @@ def free_port(host: str, after: int) -> int:
 def is_free(hosts: Iterable[str], port: int, folders: Sequence[Path] = ()) -> bool:
     """Whether nobody has a port at any of the addresses, apart from processes that work in one of
     the `folders`. One that may not be had at all is told when its server starts."""
-    try:
-        held = [host for host in hosts if port_holder(host, port) is not None]
-    except MngdbError:
-        return True
+    held = [host for host in hosts if _is_held(host, port)]
     if not (held and folders):
         return not held
     every = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
     ours = {pid for pid in every if any(_works_in(pid, folder) for folder in folders)}
-    return all(port_holder(host, port, ours) is None for host in held)
+    return not any(_is_held(host, port, ours) for host in held)
+
+
+def _is_held(host: str, port: int, but: Collection[int] = ()) -> bool:
+    try:
+        return port_holder(host, port, but) is not None
+    except MngdbError:
+        return False
 
 
 def _works_in(pid: int, folder: Path) -> bool:
