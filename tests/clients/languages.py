@@ -98,8 +98,9 @@ def go_program(name: str) -> Path:
     """A Go program, built when it is missing: minutes, the first time."""
 
     def build(work: Path) -> None:
-        (work / name).mkdir()
-        shutil.move(work / "main.go", work / name)
+        for source in sources[2:]:
+            (work / source.parent.name).mkdir()
+            shutil.move(work / source.name, work / source.parent.name)
         env = {
             **os.environ,
             "CGO_ENABLED": "0",
@@ -108,7 +109,8 @@ def go_program(name: str) -> Path:
         }
         _quietly(golang.go(), "build", "-o", "program", f"./{name}", cwd=work, env=env)
 
-    sources = [_GO / "go.mod", _GO / "go.sum", _GO / name / "main.go"]
+    parts = ("go.mod", "go.sum", "frame/frame.go", f"{name}/main.go")
+    sources = [_GO / part for part in parts]
     return _made(f"go-{name}", sources, build) / "program"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from mngdb.engines.redis.patterns import notices as of_patterns
@@ -110,6 +112,15 @@ def test_keyspace_events_of_an_external_server() -> None:
         assert not told(app, _EXTERNAL, maxmemory_policy=policy, notify_keyspace_events=said)
     (text,) = told(app, _EXTERNAL, maxmemory_policy=policy, notify_keyspace_events="Ex")
     assert "needs notify-keyspace-events Egx; the server has 'Ex'" in text
+
+
+def test_a_hundred_apps_are_judged_at_once() -> None:
+    right = "[django, celery, socket.io, huey, flask-session]"
+    apps = (f"app{n}: {{redis: {{keys: 'app{n}:*', for: {right}}}}}" for n in range(100))
+    start = time.process_time()
+    (text,) = told(", ".join(apps))
+    assert time.process_time() - start < 2
+    assert "session IDs of app0, app1, app2 and 97 more" in text
 
 
 @pytest.mark.parametrize(

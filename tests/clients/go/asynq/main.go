@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -13,20 +11,8 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	. "mngdb.test/clients/frame"
 )
-
-func must(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func need(holds bool, what string) {
-	if !holds {
-		must(errors.New("not so: " + what))
-	}
-}
 
 func until(what string, holds func() bool) {
 	for tries := 0; tries < 400; tries++ {
@@ -35,23 +21,16 @@ func until(what string, holds func() bool) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	must(errors.New("not within 20 seconds: " + what))
+	Must(errors.New("not within 20 seconds: " + what))
 }
 
 func options() asynq.RedisClientOpt {
-	found := asynq.RedisClientOpt{
-		Addr:     os.Getenv("REDIS_HOST") + ":" + os.Getenv("REDIS_PORT"),
-		Username: os.Getenv("REDIS_USER"),
-		Password: os.Getenv("REDIS_PASSWORD"),
+	return asynq.RedisClientOpt{
+		Addr:      Address(),
+		Username:  os.Getenv("REDIS_USER"),
+		Password:  os.Getenv("REDIS_PASSWORD"),
+		TLSConfig: TLS(),
 	}
-	if path := os.Getenv("REDIS_CA"); path != "" {
-		text, err := os.ReadFile(path)
-		must(err)
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(text)
-		found.TLSConfig = &tls.Config{RootCAs: roots, ServerName: os.Getenv("REDIS_HOST")}
-	}
-	return found
 }
 
 func main() {
@@ -77,7 +56,7 @@ func main() {
 			<-ctx.Done()
 			return ctx.Err()
 		case "plain":
-			need(string(task.Payload()) == me, "the payload is this app's")
+			Need(string(task.Payload()) == me, "the payload is this app's")
 			_, err := task.ResultWriter().Write([]byte("ok"))
 			return err
 		}
@@ -96,12 +75,12 @@ func main() {
 			return asynq.NewTask("group", []byte(fmt.Sprint(len(tasks))))
 		}),
 	})
-	must(server.Ping())
-	must(server.Start(asynq.HandlerFunc(handle)))
+	Must(server.Ping())
+	Must(server.Start(asynq.HandlerFunc(handle)))
 	client := asynq.NewClient(options())
 	add := func(kind string, more ...asynq.Option) *asynq.TaskInfo {
 		info, err := client.Enqueue(asynq.NewTask(kind, []byte(me)), more...)
-		must(err)
+		Must(err)
 		return info
 	}
 	plain := add("plain", asynq.Retention(time.Minute))
@@ -111,7 +90,7 @@ func main() {
 	add("part", asynq.Group("all"))
 	add("once", asynq.Unique(time.Minute), asynq.ProcessIn(time.Hour))
 	_, err := client.Enqueue(asynq.NewTask("once", []byte(me)), asynq.Unique(time.Minute))
-	need(errors.Is(err, asynq.ErrDuplicateTask), "a unique task is refused a second time")
+	Need(errors.Is(err, asynq.ErrDuplicateTask), "a unique task is refused a second time")
 	long := add("long", asynq.MaxRetry(0))
 	until("the plain, flaky, late and long tasks", func() bool {
 		return count("plain") == 1 && count("flaky") == 2 && count("late") == 1 && count("long") == 1
@@ -120,38 +99,38 @@ func main() {
 
 	scheduler := asynq.NewScheduler(options(), &asynq.SchedulerOpts{LogLevel: asynq.ErrorLevel})
 	_, err = scheduler.Register("@every 1s", asynq.NewTask("tick", nil))
-	must(err)
-	must(scheduler.Start())
+	Must(err)
+	Must(scheduler.Start())
 	until("a tick", func() bool { return count("tick") >= 1 })
 
 	inspector := asynq.NewInspector(options())
 	queues, err := inspector.Queues()
-	must(err)
-	need(len(queues) == 2, fmt.Sprint("this app's queues alone: ", queues))
+	Must(err)
+	Need(len(queues) == 2, fmt.Sprint("this app's queues alone: ", queues))
 	info, err := inspector.GetTaskInfo("default", plain.ID)
-	must(err)
-	need(string(info.Result) == "ok", "the result is kept")
+	Must(err)
+	Need(string(info.Result) == "ok", "the result is kept")
 	servers, err := inspector.Servers()
-	must(err)
-	need(len(servers) == 1, "this app's server alone")
+	Must(err)
+	Need(len(servers) == 1, "this app's server alone")
 	until("this app's schedule alone", func() bool {
 		entries, err := inspector.SchedulerEntries()
 		return err == nil && len(entries) == 1
 	})
-	must(inspector.CancelProcessing(long.ID))
+	Must(inspector.CancelProcessing(long.ID))
 	until("the cancelled task", func() bool {
 		archived, err := inspector.ListArchivedTasks("default")
 		return err == nil && len(archived) == 1
 	})
-	must(inspector.PauseQueue("low"))
-	must(inspector.UnpauseQueue("low"))
+	Must(inspector.PauseQueue("low"))
+	Must(inspector.UnpauseQueue("low"))
 	_, err = inspector.DeleteAllScheduledTasks("default")
-	must(err)
+	Must(err)
 	_, err = inspector.History("default", 1)
-	must(err)
+	Must(err)
 	scheduler.Shutdown()
 	server.Shutdown()
-	must(inspector.DeleteQueue("low", true))
-	must(client.Close())
-	must(inspector.Close())
+	Must(inspector.DeleteQueue("low", true))
+	Must(client.Close())
+	Must(inspector.Close())
 }
