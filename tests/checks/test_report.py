@@ -134,6 +134,7 @@ def test_the_page_of_a_list_is_korean_where_that_is_asked_for(spoilt: Cli, tmp_p
     heads = re.findall(r"<(?:h2|th|dt|summary)>([^<]+)<", page)
     assert heads
     assert [one for one in heads if not re.search("[가-힣]", one)] == []
+    assert "the stack" not in page
     # what an item found begins in Korean, or is the names of checks
     (items, *_) = page.split("</table>")
     found = re.findall(r"<td>([^<]*)</td></tr>", items)

@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 import pytest
 
+from mngdb.cli.keys import _keys
 from mngdb.cli.layout import columns, shortened, table, terminal, wrapped
+from mngdb.facts.keys import Amount
 
 STATUS = ("UNIT", "STATE", "VERSION", "ADDRESS", "MEMORY", "UP")
 UNITS = [
@@ -132,3 +134,11 @@ def test_a_table_for_a_file_is_as_wide_as_it_is(room: Callable[[int | None], Non
     room(40)
     assert len(table(STATUS, UNITS, fit=False)[1].split("\n")) == 1
     assert all(line.startswith("  ") for line in table(STATUS, UNITS, indent="  ")[1].split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [(Amount(0, 0), "0 keys"), (Amount(1, 32), "1 key"), (Amount(2000, 32, 5), "2,000 ± 5 keys")],
+)
+def test_one_key_is_no_keys(amount: Amount, said: str) -> None:
+    assert _keys(amount) == said

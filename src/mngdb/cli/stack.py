@@ -202,8 +202,8 @@ def _agreed(options: Options, report: Report) -> bool:
     costly = [step for step in report.refused if step.costs]
     if not costly or report.errors or options.json or not sys.stdin.isatty():
         return False
-    for step in costly:
-        tell(line(step))
+    for text in fold(costly, ()):
+        tell(text)
     return click.confirm("this costs money; go on?", err=True)
 
 

@@ -111,10 +111,11 @@ class _Page:
             (words["sources"], f"{'; '.join(one.sources)} ({CONTROLS})"),
         ]
         listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in rows)
+        title = f"{escape(self._where(one))}: {escape(self._title(one))}"
         kind = " class='unknown-card'" if one.verdict == "unknown" else ""
         return (
             f'<article{kind}><h3><span class="verdict {one.verdict}">{words[one.verdict]}, '
-            f"{words[one.severity]}</span> · {escape(one.where)}: {escape(self._title(one))} "
+            f"{words[one.severity]}</span> · {title} "
             f'<code class="dim">{escape(one.id)}</code></h3><dl>{listed}</dl></article>'
         )
 
@@ -134,7 +135,7 @@ class _Page:
         rows = "".join(
             f'<tr><td class="verdict {one.counts}">'
             f"{self.words['accepted' if one.accepted else one.verdict]}</td>"
-            f"<td>{escape(one.where)}</td>"
+            f"<td>{escape(self._where(one))}</td>"
             f"<td>{escape(self._title(one))}<br><code class='dim'>{escape(one.id)}</code></td>"
             f"<td>{escape(one.accepted or one.evidence)}</td></tr>"
             for one in findings
@@ -144,6 +145,9 @@ class _Page:
     def _rows(self, head: Sequence[str], rows: str) -> str:
         names = "".join(f"<th>{self.words[one]}</th>" for one in head)
         return f"<table><tr><th></th>{names}</tr>{rows}</table>"
+
+    def _where(self, one: Finding) -> str:
+        return one.instance or self.words[one.where]
 
     def _title(self, one: Finding) -> str:
         return self.titles.get(one.id, one.title)
