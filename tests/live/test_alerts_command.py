@@ -23,7 +23,7 @@ stack = brought_up(
     """
 redis: {port: PORT1, memory: 32mb}
 alerts:
-  rules: {RedisHighMemory: {threshold: 0.000001}, RedisNoMemoryLimit: false}
+  rules: {RedisHighMemory: {threshold: 0.000001}, RedisNoMemoryLimit: false, HostDiskHigh: false}
   channels: {team: slack}
 """
 )
