@@ -30,8 +30,9 @@ prints a section, `mngdb config` what each app gets in the end.
 - **Sessions**: names of keys are no secret on one instance (SCAN lists them), and some libraries
   name keys after the session IDs in their cookies. `plan` says it where such an app has neighbours.
 - **Eviction**: where the file does not write `eviction`, an instance of mngdb's gets the policy
-  that its software needs. Software that must not lose keys and a cache that never expires them
-  are refused on one instance. `plan` says where the file's policy does not fit the software.
+  that its software needs, and keeps it, with a note in `plan`, when the app or its `for` leaves the
+  file: its keys stay. Software that must not lose keys and a cache that never expires them are
+  refused on one instance. `plan` says where the file's policy does not fit the software.
 - **External servers** keep their settings; `plan` says which of them do not fit the software.
 - **Commands that harm other apps** (FLUSHDB, KEYS, CLIENT LIST) are given only on an instance of
   mngdb's that the app has to itself. FLUSHDB is not given where jobs or sessions are there, too.
