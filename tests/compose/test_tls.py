@@ -227,6 +227,7 @@ def test_shells_and_checks_work_from_outside(up: ComposeCli) -> None:
     assert up.ok("shell", "postgres", "--app", "shop", *asked) == "t\n"
     assert up.ok("shell", "redis", "--", "ping") == "PONG\n"
     assert "1" in up.ok("shell", "mongodb", "--app", "shop", stdin="db.runCommand({ping: 1}).ok\n")
+    assert up.ok("shell", "mongodb", "--app", "shop", "db.u.countDocuments()") == "0\n"
     report = up.run_json("check")
     assert report["summary"]["unknown"] == 0
     found = {one["id"]: one["verdict"] for one in report["findings"]}

@@ -53,15 +53,29 @@ def shell(
         with context.reach(found, admin=app is None), engine.connect(login, LOGIN) as session:
             yield session
 
+    talk = _conversation(engine, access, rest, connect)
     servers = context.target(found).servers
     if servers is not None:
         if servers.process(found.unit) is None:
             raise MngdbError(f"{found.unit} is not running", "'mngdb up' starts it")
         inside = servers.enter(found.unit, command, terminal=sys.stdin.isatty())
-        if inside is not None:
+        if inside is not None and not (talk and talk.statement):
             env = {**os.environ, **context.environ, **command.env}
             os.execvpe(inside[0], [*inside, *rest], env)  # noqa: S606
     return become(instance, engine, access, command, rest, connect)
+
+
+def _conversation(
+    engine: AnyEngine,
+    access: Access,
+    rest: tuple[str, ...],
+    connect: Callable[[], AbstractContextManager[Any]],
+) -> Conversation[Any] | None:
+    """What mngdb itself takes of a person; None: the engine's own client is always there."""
+    if engine.dialogue is None:
+        return None
+    talk = engine.dialogue(access.database, not rest and sys.stdin.isatty())
+    return Conversation(talk, connect, talk.statement(rest))
 
 
 def become(
@@ -75,12 +89,9 @@ def become(
     """Become a client that is installed here, after a login by `connect`: one of somebody else's
     making gives its password to whoever listens. Returns what takes its place where none is.
     Raises UsageError where there is neither, ConnectError."""
-    talk = None
-    if engine.dialogue is not None:
-        talk = engine.dialogue(access.database, not rest and sys.stdin.isatty())
-        statement = talk.statement(rest)
-        if statement is not None:
-            return Conversation(talk, connect, statement)
+    talk = _conversation(engine, access, rest, connect)
+    if talk is not None and talk.statement is not None:
+        return talk
     client = command.programs
     # a client's own options begin with a dash: those are for the client
     if command.batch and not (rest[0].startswith("-") if rest else sys.stdin.isatty()):
@@ -91,7 +102,7 @@ def become(
             _known(connect)
             os.execve(path, [name, *words, *rest], {**os.environ, **command.env})  # noqa: S606
     if talk is not None and not rest:
-        return Conversation(talk, connect, None)
+        return talk
     names = " or ".join(dict.fromkeys(os.path.basename(p) for p, _ in command.programs))  # noqa: PTH119
     raise UsageError(f"no client for {instance} is installed ({names})", command.install)
 
