@@ -44,6 +44,7 @@ with psycopg.connect(os.environ["ADMIN_URL"], autocommit=True) as connection:
     for n in range(500):
         connection.execute(f"CREATE DATABASE bench{n} STRATEGY file_copy")
 with psycopg.connect(os.environ["ADMIN_URL"], dbname="shop", autocommit=True) as connection:
+    connection.execute("SET ROLE shop")
     for start in range(0, 10_000, 100):
         table = "CREATE TABLE bench{} (id int PRIMARY KEY, name text)"
         connection.execute(";".join(map(table.format, range(start, start + 100))))

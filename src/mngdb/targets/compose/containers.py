@@ -120,7 +120,8 @@ class Project(Struct, frozen=True):
 
     def titles(self, name: str) -> list[str]:
         """What the processes of a container call themselves; none: it does not run."""
-        return self.docker.look("top", name, "-eo", "args", check=False).stdout.splitlines()[1:]
+        done = self.docker.look("top", name, "-eo", "pid,args", check=False)
+        return [line.strip().partition(" ")[2] for line in done.stdout.splitlines()[1:]]
 
     def ran_out_of_memory(self, name: str, seconds: int) -> bool:
         """Whether the kernel ended a process of a container for its limit, so lately. The engine
