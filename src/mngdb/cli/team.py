@@ -106,9 +106,9 @@ def admit(arguments: list[str], options: Options) -> list[str]:
             f"ask {owner.pw_name} to add you to a group that its file names under 'team:'",
         )
     _require_permitted(words, role, owner.pw_name)
-    for path in (one for one in note.files if (text := team.exposed(Path(one)))):
+    for text in filter(None, (team.exposed(Path(one)) for one in (*note.files, *note.binaries))):
         raise UsageError(
-            f"{text}, so who changes {path} would work as {owner.pw_name}",
+            f"{text}: who can change it would work as {owner.pw_name}",
             f"{owner.pw_name} has to close it: chmod go-w",
         )
     os.environ |= note.environ

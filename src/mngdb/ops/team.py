@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -45,18 +46,19 @@ Defaults!{program} env_reset, !setenv, env_keep="NO_COLOR", !env_check, \\
 
 class Note(msgspec.Struct, frozen=True):
     """What the last `up` granted, and what a command of the team takes to mean that stack: its
-    files, the target, and what the owner's shell had of the variables that servers and the
-    agent get."""
+    files, the folders of programs in them, the target, and what the owner's shell had of the
+    variables that servers and the agent get."""
 
     groups: dict[Role, str]
     files: list[str]
+    binaries: list[str]
     target: str
     environ: dict[str, str]
 
 
 def program() -> Path:
-    """What members run: beside the interpreter of this very mngdb."""
-    return Path(sys.executable).with_name("mngdb-team")
+    """What members run: where the interpreter of this very mngdb has its programs."""
+    return Path(sysconfig.get_path("scripts")) / "mngdb-team"
 
 
 def steps(context: Context) -> Iterator[Step[None]]:
@@ -88,6 +90,7 @@ def _asked(context: Context) -> Note | None:
     return Note(
         groups=stack.source.team.groups,
         files=[str(path) for path in service.files(context)],
+        binaries=[str(path) for path in _binaries(context)],
         target=kind if TARGET_INFO[kind].managed else "",
         environ=kept(context),
     )
@@ -178,7 +181,14 @@ def problems(context: Context) -> tuple[str, ...] | None:
 def _decisive(context: Context) -> list[Path]:
     """What decides what a member's command does as the owner."""
     of_program = (program(), Path(sys.executable), Path(mngdb.__file__).parent)
-    return [*of_program, *service.files(context)]
+    return [*of_program, *service.files(context), *_binaries(context)]
+
+
+def _binaries(context: Context) -> list[Path]:
+    """The folders of programs that the file names."""
+    stack = context.stack
+    named = (value for _, value in stack.source.binaries if value)
+    return [stack.folder / disk.expanded(value) for value in named]
 
 
 def exposed(path: Path) -> str:
