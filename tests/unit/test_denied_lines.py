@@ -67,14 +67,15 @@ def example(pattern: str) -> str:
     return pattern.replace("*", "x1").replace("?", "y")
 
 
-def names() -> Iterator[Refused]:
-    """Keys, channels and commands that some software uses, with a prefix of its own or without."""
+def names(software: str) -> Iterator[Refused]:
+    """Keys, channels and commands that a software and some others use, with a prefix of their own
+    or without."""
     yield from (
         ("key", "get", one) for one in ("sess:1", "o{t}:1", "plain", "b:1", "*", "a b", "a:")
     )
     yield from (("channel", "psubscribe", one) for one in ("a:*:x", "*", "news:[ab]*", "b:*"))
     yield from (("command", one, one) for one in ("config|get", "flushdb", "acl|setuser", "keys"))
-    for preset in presets().values():
+    for preset in (presets()[one] for one in (software, "celery", "redisson", "spring-session")):
         for form in filter(None, (preset.default, preset.prefixed)):
             made = form.below("other:")
             yield from (("key", "set", example(one)) for one in made.keys)
@@ -106,7 +107,7 @@ def test_a_line_loads_permits_and_loses_nothing(name: str) -> None:
         for shared in (False, True) if not grant(written(right, False)).whole else (False,):
             text = written(right, shared)
             had = grant(text)
-            for refused in dict.fromkeys(names()):
+            for refused in dict.fromkeys(names(name)):
                 if permits(had, refused):
                     continue
                 remedy = told(text, refused)
