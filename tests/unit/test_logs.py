@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mngdb.engines import log_search
+from mngdb.errors import MngdbError
 from mngdb.facts.denied import Denials
+from mngdb.ops import logs as followed
 from mngdb.spec.engine_info import bare_login
 from mngdb.targets.process import logs
 from mngdb.targets.process.logs import LogFile
@@ -153,3 +157,29 @@ def test_of_very_much_that_is_new_the_end_is_read(
     new, mark = log.since(mark)
     assert new == b"6\n0123456\n"
     assert log.since(mark)[0] == b""
+
+
+def test_the_logs_of_others_are_followed_where_one_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Fake:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def follow(self, _count: int) -> Iterator[str]:
+            yield "first"
+            if self.name == "closed":
+                raise PermissionError(errno.EACCES, "Permission denied", "/closed/server.log")
+            if self.name == "broken":
+                raise ZeroDivisionError
+            yield "second"
+
+    monkeypatch.setattr(followed, "_log", lambda _, name: Fake(name))
+    errors: list[MngdbError] = []
+    context: Any = None
+    lines = [*followed.follow(context, ["open", "closed"], 1, errors.append)]
+    assert sorted(lines) == [("closed", "first"), ("open", "first"), ("open", "second")]
+    assert [one.message for one in errors] == ["/closed/server.log: Permission denied"]
+    # a fault of ours is one
+    with pytest.raises(ZeroDivisionError):
+        [*followed.follow(context, ["open", "broken"], 1, errors.append)]
