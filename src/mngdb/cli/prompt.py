@@ -43,8 +43,9 @@ class _Line:
     def open(self) -> Any:
         """The session. Raises ConnectError."""
         if self._session is None:
-            self._session = self._stack.enter_context(self._conversation.connect())
-            self.dialogue.opened(self._session)
+            session = self._stack.enter_context(self._conversation.connect())
+            self.dialogue.opened(session)
+            self._session = session  # not one whose opening was interrupted
         return self._session
 
     def close(self) -> None:
