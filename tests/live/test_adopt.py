@@ -339,3 +339,30 @@ def test_faults_are_one_sentence_and_write_nothing(teams: Teams, cli: Cli) -> No
         done = cli.run("init", "--from", url, "--password-file", str(passwords))
         assert done.returncode == 3, (url, done.stderr)
         assert not (cli.folder / "mngdb.yaml").exists()
+
+
+def test_doctor_takes_a_login_of_others_as_it_is(teams: Teams, cli: Cli) -> None:
+    """It may have more than the file says, and commands that others chose."""
+    postgres, redis, chat = (teams[name] for name in ("postgres", "redis", "mongodb"))
+    assert isinstance(postgres, Postgres)
+    assert isinstance(redis, Redis)
+    with redis.client("admin", SECRET) as admin:
+        admin.execute_command("ACL", "SETUSER", "narrow", "on", f">{SECRET}", "~n:*", "+get")
+        admin.execute_command("ACL", "SETUSER", "wide", "on", f">{SECRET}", "~w:*", "+@all")
+        try:
+            init(cli, postgres, redis, chat)
+            apps = {
+                "postgres": ("shop", "report", "worker", "grafana"),
+                "redis": ("shop", "narrow", "wide"),
+                "mongodb": ("chat", "report", "nested", "several"),
+            }
+            for name, logins in apps.items():
+                for login in logins:
+                    set_secret(cli, f"{name}_{login}", SECRET)
+            for _ in range(2):  # the first leaves no refusal that the second tells
+                assert "11 app logins work" in cli.ok("doctor")
+            postgres.sql("ALTER DATABASE grafana OWNER TO boss")
+            postgres.sql("REVOKE CONNECT ON DATABASE grafana FROM PUBLIC, grafana")
+            assert "mngdb up --allow 'database grafana'" in cli.run("doctor", "grafana").stderr
+        finally:
+            admin.execute_command("ACL", "DELUSER", "narrow", "wide")

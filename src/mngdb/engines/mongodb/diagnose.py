@@ -11,6 +11,8 @@ from mngdb.spec.mongodb import MongodbGrant
 
 #: Bytes below which mongod soon stops: one journal file and its spare have 100 MB each.
 _LOW_DISK = 64 << 20
+#: What reading and writing comes to, whatever else a role permits.
+_DATA = frozenset({"find", "insert", "update", "remove"})
 #: Seconds that an app's login may take before it counts as failed.
 _PATIENCE = 5.0
 
@@ -28,6 +30,9 @@ def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
                 systems = {f"{name}.system.js" for name in grant.names}
                 has = frozenset(one for one in has if one[0] not in systems)
                 wanted -= {one for one in wanted if one[1] in users.UNHOSTED}
+            if asked.instance.adopt:  # others may have given it a role that they chose
+                wanted = frozenset(one for one in wanted if one[1] in _DATA)
+                has &= wanted
             wrong = _rights(access.user, grant, wanted, has)
             if wrong is None:
                 _disk(session)

@@ -14,6 +14,7 @@ from mngdb.engines.postgres.client import as_app
 from mngdb.errors import ConnectError, StepError
 from mngdb.model import Access, DesiredInstance
 from mngdb.spec.postgres import PostgresGrant
+from mngdb.words import named
 
 # `slow` does not count what begins with plans.MARK as the app's.
 
@@ -46,29 +47,33 @@ def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
     where a setting is in the way."""
     grant = asked.instance.granted(PostgresGrant)[app]
     for name in grant.names:
-        wrong = _in_database(replace(access, database=name), grant)
+        wrong = _in_database(replace(access, database=name), grant, asked.instance.adopt)
         if wrong:
             return f"in the database {name}: {wrong}" if name != grant.database else wrong
     return None
 
 
-def _in_database(access: Access, grant: PostgresGrant) -> str | None:
+def _in_database(access: Access, grant: PostgresGrant, adopt: bool) -> str | None:
     try:
-        return _examined(access, grant)
+        return _examined(access, grant, adopt)
     except ConnectError as error:
+        if error.kind == "database" and "is missing" not in error.message:
+            hint = _hand_over(access) if adopt and grant.access == "owner" else error.hint
+            raise ConnectError(error.message, hint, error.kind) from None
         found = carried.culprit(access, carried.LIBRARIES) if error.kind == "library" else None
         if found is None:
             raise
         raise ConnectError(f"{found[0]}: {error.message}", found[1], error.kind) from None
 
 
-def _examined(access: Access, grant: PostgresGrant) -> str | None:
+def _examined(access: Access, grant: PostgresGrant, adopt: bool) -> str | None:
+    """`adopt`: others may have given it more than the file."""
     with as_app(access, 5, access.database) as connection:
         try:
             home = _home(connection)
             return (
-                _power(connection, access, grant)
-                or _work(connection, access, grant, home)
+                _power(connection, access, grant, adopt)
+                or _work(connection, access, grant, home, adopt)
                 or _lacking(connection, grant)
             )
         except psycopg.errors.DiskFull:
@@ -77,10 +82,8 @@ def _examined(access: Access, grant: PostgresGrant) -> str | None:
         except psycopg.errors.ReadOnlySqlTransaction as error:
             return _by_setting(access, error, _NO_WRITES)
         except psycopg.errors.InsufficientPrivilege as error:
-            return (
-                f"{access.user} lacks a right in {access.database}: {first_line(error)}; "
-                "run 'mngdb up'"
-            )
+            text = f"{access.user} lacks a right in {access.database}: {first_line(error)}"
+            return _lacks(text, access, grant, adopt)
         except psycopg.Error as error:
             return _by_setting(
                 access, error, f"PostgreSQL refused the app's work: {first_line(error)}"
@@ -107,34 +110,63 @@ def _home(connection: psycopg.Connection[Any]) -> str | None:
 
 
 def _work(
-    connection: psycopg.Connection[Any], access: Access, grant: PostgresGrant, home: str | None
+    connection: psycopg.Connection[Any],
+    access: Access,
+    grant: PostgresGrant,
+    home: str | None,
+    adopt: bool,
 ) -> str | None:
     if grant.access == "owner":
         if home is None:
             return "no schema of its search_path exists, so it cannot create tables"
-        table = Identifier(home, "mngdb_doctor")
-        with connection.transaction(force_rollback=True):
-            connection.execute(SQL("CREATE /* mngdb */ TABLE {} (id int)").format(table))
-            connection.execute(SQL("INSERT /* mngdb */ INTO {} VALUES (1)").format(table))
+        # what is no owner yet, is told by `plan`
+        if not adopt or _creates(connection, home):
+            table = Identifier(home, "mngdb_doctor")
+            with connection.transaction(force_rollback=True):
+                connection.execute(SQL("CREATE /* mngdb */ TABLE {} (id int)").format(table))
+                connection.execute(SQL("INSERT /* mngdb */ INTO {} VALUES (1)").format(table))
     if grant.access == "readwrite":
         (stopped,) = connection.execute(
             "SELECT /* mngdb */ current_setting('transaction_read_only') = 'on'"
         ).fetchone() or (False,)
         if stopped:
             raise psycopg.errors.ReadOnlySqlTransaction(_NO_WRITES)
-    found = connection.execute(_TABLES, (_NEEDS[grant.access], _EXCESS[grant.access])).fetchone()
+    excess = "" if adopt else _EXCESS[grant.access]
+    found = connection.execute(_TABLES, (_NEEDS[grant.access], excess)).fetchone()
     if found is None:
         return None
     schema, table, usable, missing, excess, owner = found
     if not usable:
-        return f"{access.user} may not use the schema {schema}; run 'mngdb up'"
+        return _lacks(f"{access.user} may not use the schema {schema}", access, grant, adopt)
     if missing:
         whose = f", which belongs to {owner}" if grant.access == "owner" else ""
-        return f"{missing} is refused on the table {table}{whose}; run 'mngdb up'"
+        text = f"{missing} is refused on the table {table}{whose}"
+        return _lacks(text, access, grant, adopt)
     return f"{access.user} is {grant.access}, but may {excess} on the table {table}; run 'mngdb up'"
 
 
-def _power(connection: psycopg.Connection[Any], access: Access, grant: PostgresGrant) -> str | None:
+def _creates(connection: psycopg.Connection[Any], schema: str) -> bool:
+    (found,) = connection.execute(
+        "SELECT /* mngdb */ has_schema_privilege(%s, 'CREATE')", (schema,)
+    ).fetchone() or (False,)
+    return bool(found)
+
+
+def _lacks(text: str, access: Access, grant: PostgresGrant, adopt: bool) -> str:
+    """What is said of a right that is missing. Raises StepError where others own the database: it
+    changes hands only by its name."""
+    if adopt and grant.access == "owner":
+        raise StepError(text, _hand_over(access))
+    return f"{text}; run 'mngdb up'"
+
+
+def _hand_over(access: Access) -> str:
+    return f"mngdb up --allow {named(f'database {access.database}')}"
+
+
+def _power(
+    connection: psycopg.Connection[Any], access: Access, grant: PostgresGrant, adopt: bool
+) -> str | None:
     """What no app should be able to do, or this one should."""
     (special,) = connection.execute(
         "SELECT /* mngdb */ concat_ws(', ', CASE WHEN rolsuper THEN 'SUPERUSER' END, "
@@ -146,7 +178,7 @@ def _power(connection: psycopg.Connection[Any], access: Access, grant: PostgresG
     wanted = {"CREATEDB"} if grant.create_databases else set[str]()
     if wanted - has:
         return f"{access.user} may not create databases; run 'mngdb up'"
-    if has - wanted:
+    if has - wanted and not adopt:
         more = ", ".join(sorted(has - wanted))
         return f"{access.user} has more rights than an app: {more}; run 'mngdb up'"
     return None

@@ -29,13 +29,18 @@ _AGAIN = "`mngdb up` sets the login's rights"
 
 def rehearse(session: Session, asked: DesiredInstance) -> dict[str, str]:
     """Apps to what they cannot do that they should, or could do that they should not: by a dry run,
-    since a refusal would stand in the server's list of them. Raises UnobservableError."""
+    since a refusal would stand in the server's list of them. On an adopted server others say which
+    commands a login may run, and what it may do beyond the file. Raises UnobservableError."""
+    adopt = asked.instance.adopt
     grants = asked.instance.granted(RedisGrant)
     logins = {app: login_name(app, grant) for app, grant in grants.items()}
     tries = [
         (app, wanted, command)
         for app, grant in grants.items()
-        for wanted, commands in ((True, [*_work(grant), *_listens(grant)]), (False, _excess(grant)))
+        for wanted, commands in (
+            (True, [*_work(grant), *_listens(grant)]),
+            (False, [] if adopt else _excess(grant)),
+        )
         for command in commands
     ]
     answers = session.ask_all(
@@ -46,6 +51,8 @@ def rehearse(session: Session, asked: DesiredInstance) -> dict[str, str]:
         if isinstance(answer, RefusedError) and answer.code == "ERR" and "not found" in str(answer):
             continue  # its login tells that there is no such user
         allowed = told(answer, "ACL DRYRUN") == "OK"
+        if adopt and not (allowed or _of_pattern(str(answer))):
+            continue
         if wanted and not allowed:
             found.setdefault(app, _refused(app, command, str(answer)))
         elif allowed and not wanted:
@@ -57,7 +64,8 @@ def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
     """One sentence, or None when all is well. Raises ConnectError when no login succeeds,
     or when the server takes no writes (kinds `disk` and `memory`)."""
     grant = asked.instance.granted(RedisGrant)[app]
-    tries = _work(grant)
+    # what the dry run did not find there, would be a refusal
+    tries = [] if asked.instance.adopt else _work(grant)
     with connect(access) as session:
         for command, answer in zip(tries, session.ask_all(tries), strict=True):
             if not isinstance(answer, RefusedError):
@@ -67,7 +75,7 @@ def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
                 return _refused(access.user, command, answer.message)
             if answer.code == "READONLY":
                 return "the server is a read-only replica; connect to its primary"
-        if not asked.instance.adopt:  # there others say what the app may ask
+        if tries:
             _raise_if_full(session, grant)
     return None
 
@@ -113,6 +121,11 @@ def _refused(user: str, command: list[str], said: str) -> str:
     elif "access" in said:
         what = f"the key {pattern!r} ({name})"
     return f"the server's ACL refuses {user!r} {what}; {_AGAIN}"
+
+
+def _of_pattern(said: str) -> bool:
+    """Whether a refusal is of a key or a channel, not of a command."""
+    return "channel" in said or "access" in said
 
 
 def _named(command: str, grant: RedisGrant) -> bool:
