@@ -11,7 +11,15 @@ import yaml
 from mngdb.engines.postgres.init_sql import read
 from mngdb.errors import UsageError
 from mngdb.facts.found import FoundServer
-from mngdb.ops.adopt import _own_name, adopt, sources, with_passwords
+from mngdb.identity.locate import locate
+from mngdb.ops.adopt import (
+    _own_name,
+    adopt,
+    name_here,
+    refuse_missing,
+    sources,
+    with_passwords,
+)
 from mngdb.ops.adopt_text import Part
 from mngdb.spec.load import load
 
@@ -123,3 +131,39 @@ def test_a_name_that_another_stack_has_on_the_server_is_not_taken(
     path = tmp_path / folder / "mngdb.yaml"
     part = Part("redis", "redis://admin@db", FoundServer(marks=frozenset(marks)))
     assert _own_name(asked, path, [part], {"MNGDB_STATE_HOME": str(tmp_path / "home")}) == name
+
+
+def test_a_line_of_standard_input_is_not_shown() -> None:
+    with pytest.raises(UsageError) as caught:
+        sources(["redis://admin:x@db", "a-password"], typed=False)
+    assert "a-password" not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("again", ["redis://other@DB:6379/0", "redis://db:6379"])
+def test_a_server_is_given_once(again: str) -> None:
+    with pytest.raises(UsageError, match="given twice"):
+        sources(["redis://admin@db:6379", again], typed=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("localhost:6379", "redis://USER@localhost:6379"),
+        ("db.example:5432/shop", "postgresql://USER@db.example:5432/shop"),
+        ("init.sql", "SQL files"),
+    ],
+)
+def test_a_word_that_is_no_file_is_told_what_it_could_be(text: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        refuse_missing([Path(text)])
+    assert hint in str(caught.value.hint)
+
+
+def test_a_folder_keeps_the_name_of_its_stack(tmp_path: Path) -> None:
+    path, environ = tmp_path / "mngdb.yaml", {"MNGDB_STATE_HOME": str(tmp_path / "home")}
+    assert name_here(path, "mng", environ) == "mng"
+    locate("shop", (path,), environ).claim()
+    assert name_here(path, "mng", environ) == "shop"
+    assert name_here(path, "shop", environ) == "shop"
+    with pytest.raises(UsageError, match="'shop'"):
+        name_here(path, "other", environ)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,8 +28,10 @@ def adopt(
 ) -> None:
     """Describe servers and scripts. Raises MngdbError; then nothing is written."""
     work.refuse_existing(path)
+    name = work.name_here(path, name, os.environ)
     piped = "-" in origins
     scripts = [Path(one) for one in origins if "://" not in one and one != "-"]
+    work.refuse_missing(scripts)
     servers = work.sources([one for one in origins if "://" in one], typed=True)
     if piped:
         lines = [line.strip() for line in sys.stdin]
@@ -36,7 +39,11 @@ def adopt(
             [*(one.url for one in servers), *(one for one in lines if one)], typed=False
         )
     answers = _answers(password_file, piped=piped)
-    ready = [*work.with_passwords(servers, lambda text: _ask(text, answers), os.environ)]
+    hint = "--password-file needs a line for each URL"
+    if password_file is None:
+        hint = "write SCHEME://USER:PASSWORD@HOST on standard input, or use --password-file"
+    ask = partial(_ask, answers=answers, hint=hint)
+    ready = [*work.with_passwords(servers, ask, os.environ)]
     target = options.target or DEFAULT_TARGET
     done = work.adopt(path, name, ready, scripts, target, os.environ)
     if done.name != name:
@@ -61,11 +68,12 @@ def adopt(
     say(in_full(f"wrote {path} ({said}); next: mngdb plan"))
 
 
-def _ask(text: str, answers: Iterator[str] | None) -> str | None:
+def _ask(text: str, *, answers: Iterator[str] | None, hint: str) -> str | None:
+    """`hint`: what helps where `answers` are too few."""
     if answers is not None:
         found = next(answers, None)
         if found is None:
-            raise UsageError(f"{text}: none was given", "--password-file needs a line for each URL")
+            raise UsageError(f"{text}: none was given", hint)
         return found
     if not sys.stdin.isatty():
         raise UsageError(

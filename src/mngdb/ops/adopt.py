@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import ConnectError, MngdbError, SecretError, SpecError, UsageError, of_system
 from mngdb.facts.found import FoundServer
+from mngdb.identity.home import home
 from mngdb.identity.locate import folder_of, locate
+from mngdb.identity.record import records
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops import registry
 from mngdb.ops.adopt_text import Part, written
@@ -92,10 +94,12 @@ def sources(given: Sequence[str], *, typed: bool) -> list[Source]:
         engine = _engine(text) if match else ""
         if match is None or not engine:
             known = ", ".join(f"{s}://" for info in ENGINE_INFO.values() for s in info.schemes)
-            raise UsageError(
-                f"{_shown(text)!r} is not a URL of a server", f"it begins with {known}"
-            )
+            # a line of standard input may be a password
+            what = repr(_shown(text)) if typed else "a line of standard input"
+            raise UsageError(f"{what} is not a URL of a server", f"it begins with {known}")
         scheme, login, rest = match[1], match[2] or "", match[3]
+        if any(_host(one.url).lower() == _host(text.strip()).lower() for one in found):
+            raise UsageError(f"{_shown(text)} is given twice", "give each server one URL")
         user, colon, password = login.partition(":")
         if _IN_QUERY.search(rest):
             raise UsageError(
@@ -161,6 +165,25 @@ def adopt(
         path.unlink(missing_ok=True)
         raise of_system(error) from None
     return Written(path, name, text.apps, text.described, text.passwords)
+
+
+def name_here(path: Path, name: str, environ: Mapping[str, str]) -> str:
+    """The stack's name: that of the folder's stack, where there is one already and no other name
+    was asked for. Raises UsageError where another was."""
+    folder = folder_of(path, environ)
+    every = (one for _, one in records(home(environ)))
+    here = next((o.name for o in every if (Path(o.project), o.file) == (folder, path.name)), name)
+    if here != name and name != DEFAULT_STACK:
+        hint = f"mngdb init --name {here}, or use another directory"
+        raise UsageError(f"the stack of this folder is named {here!r}", hint)
+    return here
+
+
+def refuse_missing(scripts: Iterable[Path]) -> None:
+    """Raises UsageError where one is no file: nobody is asked for a password in vain."""
+    for path in scripts:
+        if not path.exists():
+            raise UsageError(f"{path} cannot be read: No such file or directory", _meant(str(path)))
 
 
 def refuse_existing(path: Path) -> None:
@@ -258,13 +281,21 @@ def _script(path: Path) -> tuple[str, FoundServer]:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(
-            f"{path} cannot be read: {why}", "--from takes URLs and SQL files"
-        ) from None
+        raise UsageError(f"{path} cannot be read: {why}", _meant(str(path))) from None
     engine = able[0]
     read = engine.script
     assert read is not None  # noqa: S101 - it is of those that have it
     return engine.info.name, read(text)
+
+
+def _meant(text: str) -> str:
+    """What helps with a word that is neither a URL nor a file: HOST:PORT is a server."""
+    found = re.fullmatch(r"[\w.-]+:(\d+)(?:/.*)?", text)
+    schemes = {str(one.port): one.schemes[0] for one in ENGINE_INFO.values()}
+    if found and found[1] in schemes:
+        return f"of a server: {schemes[found[1]]}://USER@{text}"
+    every = ", ".join(f"{scheme}://USER@HOST" for scheme in schemes.values())
+    return f"--from takes URLs ({every}) and SQL files"
 
 
 def _engine(url: str) -> str:
