@@ -18,9 +18,9 @@ from mngdb.targets.local.inspect import histories, synchronized
 EVERY = {one.id: one for one in registry.every()}
 
 
-def finding(name: str, verdict: Verdict) -> Finding:
+def finding(name: str, verdict: Verdict, instance: str = "") -> Finding:
     judged = replace(EVERY[name], judge=lambda _: Judgement(verdict, ""))
-    return judged.finding(None)
+    return judged.finding(None, instance)
 
 
 @pytest.mark.parametrize("name", lists())
@@ -63,6 +63,19 @@ def test_the_worst_finding_decides() -> None:
     assert [one.item.id for one in by_item([finding("mongodb.encryption", "pass")], ["cis"])] == [
         "MongoDB 4.3"
     ]
+
+
+def test_what_passes_names_the_servers_of_which_nothing_was_judged() -> None:
+    found = [
+        finding("redis.logins-known", "pass", "queue"),
+        finding("postgres.logins-known", "not_applicable", "legacy"),
+    ]
+    (item,) = by_item(found, ["kisa: D-02"])
+    assert item.verdict == "pass"
+    assert item.found("en").endswith("redis.logins-known; not judged: legacy")
+    assert "legacy" in item.found("ko")
+    (whole,) = by_item(found[:1], ["kisa: D-02"])
+    assert whole.found("en") == "redis.logins-known"
 
 
 def test_a_password_has_all_kinds_of_characters() -> None:

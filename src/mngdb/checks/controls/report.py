@@ -18,6 +18,8 @@ _ORDER: tuple[Verdict, ...] = ("fail", "unknown", "pass")
 _NONE = {"en": "no check applies here", "ko": "해당하는 점검이 없습니다"}
 #: Of one of which none applies, with the reason of a check.
 _HERE = {"en": "{}", "ko": "이 구성에는 해당하지 않습니다({})"}
+#: Of an item that passes, for the instances of which nothing was judged.
+_APART = {"en": "; not judged: {}", "ko": "; 점검 제외: {}"}
 #: Checks that are named where all of them pass.
 _SHOWN = 3
 
@@ -45,9 +47,16 @@ class Judged(Struct, frozen=True):
         if self.verdict == "pass":
             said = ", ".join(names[:_SHOWN])
             said += f", +{len(names) - _SHOWN}" if len(names) > _SHOWN else ""
+            apart = ", ".join(self._apart())
+            said += _APART[language].format(apart) if apart else ""
             return f"{said} ({note})" if note else said
         why = next((one.evidence for one in worst), "")
         return note or (_HERE[language].format(why) if why else _NONE[language])
+
+    def _apart(self) -> list[str]:
+        """The instances of which no check was judged, while others pass."""
+        judged = {one.instance for one in self.findings if one.verdict != "not_applicable"}
+        return sorted({one.instance for one in self.findings if one.instance} - judged)
 
     def as_json(self) -> dict[str, Any]:
         """The item as `check --json` shows it."""
