@@ -276,12 +276,17 @@ def test_what_the_file_asks_for_beyond_is_granted_and_marked(teams: Teams, cli: 
 ])  # fmt: skip
 def test_weak_rights_see_less_and_say_so(teams: Teams, cli: Cli, name: str, word: str) -> None:
     team = teams[name]
+    if isinstance(team, Postgres):
+        team.sql("CREATE DATABASE closed OWNER grafana")
+        team.sql("REVOKE ALL ON DATABASE closed FROM PUBLIC")
     url = re.sub("//[a-z]+@", "//weak@", team.url)
     passwords = cli.folder / "passwords"
     passwords.write_text(f"{SECRET}\n")
     cli.ok("init", "--from", url, "--password-file", str(passwords))
     assert word in (cli.folder / "mngdb.yaml").read_text()
     assert cli.json("plan")["steps"] == []
+    if isinstance(team, Postgres):
+        team.sql("DROP DATABASE closed")
 
 
 def test_a_password_comes_from_standard_input_or_the_environment_never_from_argv(

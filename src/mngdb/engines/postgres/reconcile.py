@@ -67,7 +67,8 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
             Notice(
                 asked.instance.name,
                 "data checksums are off",
-                "stop the server and run pg_checksums --enable",
+                f"{'' if asked.managed else 'ask its operator to '}stop the server and run "
+                "pg_checksums --enable",
             )
         )
     planner = _Planner(asked, facts)
@@ -344,8 +345,13 @@ class _Planner:
         yield from (replace(step, destructive=True) for step in self.reachable(name, found))
         yield from (replace(step, destructive=True) for step in self.closed(name, found))
         if found.inside is None:
-            if found.open:
+            if found.open and "no right to connect" not in found.unseen:
                 yield entry.unseen(self.step, what, found.unseen)
+            elif found.open:
+                self.notice(
+                    f"the {what} cannot be inspected, so its rights stay: {found.unseen}",
+                    f"ask its operator to let {self.facts.admin} connect to it",
+                )
             return
         levels = found.inside.levels
         lacking = {
