@@ -53,10 +53,10 @@ class Judged(Struct, frozen=True):
         why = next((one.evidence for one in worst), "")
         return note or (_HERE[language].format(why) if why else _NONE[language])
 
-    def _apart(self) -> list[str]:
+    def _apart(self) -> tuple[str, ...]:
         """The instances of which no check was judged, while others pass."""
         judged = {one.instance for one in self.findings if one.verdict != "not_applicable"}
-        return sorted({one.instance for one in self.findings if one.instance} - judged)
+        return tuple(sorted({one.instance for one in self.findings if one.instance} - judged))
 
     def as_json(self) -> dict[str, Any]:
         """The item as `check --json` shows it."""
