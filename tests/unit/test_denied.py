@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+
+import pytest
 
 from mngdb.engines.mongodb import denied as mongodb
 from mngdb.engines.mongodb import refusals as mongodb_log
 from mngdb.engines.postgres import denied as postgres
 from mngdb.engines.postgres import refusals as postgres_log
 from mngdb.engines.redis import denied as redis
+from mngdb.errors import UnobservableError
 from mngdb.facts.denied import Denials, Denied, Probe, shape
 from mngdb.model import DesiredInstance
 from mngdb.ops import denied as ops
@@ -325,6 +329,25 @@ def concern(state: Path, *ages: float, app: str = "monitor") -> object:
     instance: Any = SimpleNamespace(name="pg", grants={}, unit="pg")
     wanted = cast("Any", SimpleNamespace(instance=instance))
     return [*ops.look(context, engine, None, wanted).found]
+
+
+def test_a_log_that_only_its_owner_may_read_is_not_visible(tmp_path: Path) -> None:
+    class Closed:
+        def lost(self) -> str:
+            return ""
+
+        def back(self) -> Iterator[bytes]:
+            raise PermissionError(errno.EACCES, "Permission denied", "server.log")
+
+    context: Any = SimpleNamespace(
+        stack=SimpleNamespace(state=tmp_path),
+        target=lambda _: SimpleNamespace(servers=SimpleNamespace(log=lambda _: Closed())),
+    )
+    engine: Any = SimpleNamespace(denied=lambda *given: [*given[2]])
+    instance: Any = SimpleNamespace(name="pg", grants={}, unit="pg")
+    wanted = cast("Any", SimpleNamespace(instance=instance))
+    with pytest.raises(UnobservableError, match="Permission denied"):
+        ops.look(context, engine, None, wanted)
 
 
 def changed(state: Path, what: str, ago: float) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from mngdb.engines.protocol import Diagnose, Pieces, S
-from mngdb.errors import UnobservableError
+from mngdb.errors import UnobservableError, of_system
 from mngdb.facts.denied import RECENT, Denials
 from mngdb.model import DesiredInstance
 from mngdb.ops import probes
@@ -46,7 +46,10 @@ def _pieces(log: Log, instance: Instance) -> Pieces:
     """Raises UnobservableError, for an engine that asks for it, where a log cannot be read."""
     if why := lost(log, instance):
         raise UnobservableError(why)
-    yield from log.back()
+    try:
+        yield from log.back()
+    except OSError as error:  # a second person of the team may not read it
+        raise UnobservableError(of_system(error).message) from None
 
 
 def lost(log: Log, instance: Instance) -> str:
