@@ -236,6 +236,13 @@ def test_a_file_that_others_may_change_gives_no_role(members: Members) -> None:
     judged = members.owner.run("--json", "check", "--only", "stack.team").stdout
     assert json.loads(judged)["summary"]["fail"] == 1
     file.chmod(0o644)
+    usual, programs = file.read_text(), file.parent / "programs"
+    programs.mkdir()
+    programs.chmod(0o777)
+    file.write_text(f"binaries: {{redis: {programs}}}\n{usual}")
+    refused = members.run(VIEWER, "status")
+    assert (refused.returncode, f"{programs} is writable" in refused.stderr) == (2, True)
+    file.write_text(usual)
 
 
 def test_a_role_ends_with_the_group_and_with_the_file(members: Members) -> None:

@@ -26,6 +26,7 @@ from mngdb.words import harmless, harmless_json
 if TYPE_CHECKING:
     from mngdb.errors import MngdbError
     from mngdb.ops.context import Context
+    from mngdb.spec.stack import Stack
 
 DEFAULT_FILE = "mngdb.yaml"
 #: A command that people may paste.
@@ -43,6 +44,8 @@ class Options(Struct):
     """How often -v stood there."""
     through: str = ""
     """How this stack is reached by who runs the command, where that is not the owner."""
+    guard: Callable[[Stack], None] | None = None
+    """Looks at the stack before anything that its file names is run; raises UsageError."""
     permitted: Collection[str] = tuple(COMMANDS)
     """The commands that may be run so."""
 
@@ -68,6 +71,8 @@ class Options(Struct):
         stack = None
         try:
             stack = load(self.paths, os.environ, self.target)
+            if self.guard is not None:
+                self.guard(stack)
             found = Context.open(stack, os.environ, fresh=fresh, warn=tell)
             if found.located.trouble is not None and not anywhere:
                 raise found.located.trouble

@@ -106,17 +106,14 @@ def admit(arguments: list[str], options: Options) -> list[str]:
             f"ask {owner.pw_name} to add you to a group that its file names under 'team:'",
         )
     _require_permitted(words, role, owner.pw_name)
-    for text in filter(None, (team.exposed(Path(one)) for one in (*note.files, *note.binaries))):
-        raise UsageError(
-            f"{text}: who can change it would work as {owner.pw_name}",
-            f"{owner.pw_name} has to close it: chmod go-w",
-        )
+    team.require_closed(map(Path, note.files))
     os.environ |= note.environ
     os.chdir(found.project)
     audit.on_behalf(pwd.getpwuid(int(caller)).pw_name, role)
     options.files += note.files
     options.target = note.target or None
     options.through = shlex.join(["sudo", "-u", owner.pw_name, str(team.program()), name])
+    options.guard = team.require_closed_programs
     options.permitted = frozenset(one.partition(" ")[0] for one in COMMANDS[role])
     if role == "viewer" and words[0] in _WITHOUT_TEXT:
         words.insert(1, "--no-text")

@@ -12,7 +12,7 @@ import pwd
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -26,6 +26,7 @@ from mngdb.model import Action, Notice, Step
 from mngdb.ops import service
 from mngdb.ops.agent_environ import kept
 from mngdb.ops.context import Context
+from mngdb.spec.stack import Stack
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.team import Role
 from mngdb.targets.process import machine
@@ -46,12 +47,11 @@ Defaults!{program} env_reset, !setenv, env_keep="NO_COLOR", !env_check, \\
 
 class Note(msgspec.Struct, frozen=True):
     """What the last `up` granted, and what a command of the team takes to mean that stack: its
-    files, the folders of programs in them, the target, and what the owner's shell had of the
-    variables that servers and the agent get."""
+    files, the target, and what the owner's shell had of the variables that servers and the agent
+    get."""
 
     groups: dict[Role, str]
     files: list[str]
-    binaries: list[str]
     target: str
     environ: dict[str, str]
 
@@ -90,7 +90,6 @@ def _asked(context: Context) -> Note | None:
     return Note(
         groups=stack.source.team.groups,
         files=[str(path) for path in service.files(context)],
-        binaries=[str(path) for path in _binaries(context)],
         target=kind if TARGET_INFO[kind].managed else "",
         environ=kept(context),
     )
@@ -181,14 +180,27 @@ def problems(context: Context) -> tuple[str, ...] | None:
 def _decisive(context: Context) -> list[Path]:
     """What decides what a member's command does as the owner."""
     of_program = (program(), Path(sys.executable), Path(mngdb.__file__).parent)
-    return [*of_program, *service.files(context), *_binaries(context)]
+    return [*of_program, *service.files(context), *_binaries(context.stack)]
 
 
-def _binaries(context: Context) -> list[Path]:
+def _binaries(stack: Stack) -> list[Path]:
     """The folders of programs that the file names."""
-    stack = context.stack
     named = (value for _, value in stack.source.binaries if value)
     return [stack.folder / disk.expanded(value) for value in named]
+
+
+def require_closed(paths: Iterable[Path]) -> None:
+    """Raise UsageError for the first that somebody else can change."""
+    for text in filter(None, map(exposed, paths)):
+        raise UsageError(
+            f"{text}: who can change it would work as {account().pw_name}",
+            "its owner has to close it: chmod go-w",
+        )
+
+
+def require_closed_programs(stack: Stack) -> None:
+    """The same for the programs that a stack names, before any of them is run."""
+    require_closed(_binaries(stack))
 
 
 def exposed(path: Path) -> str:
@@ -221,11 +233,7 @@ def sudoers(context: Context) -> str:
             f"the stack's state is in {context.located.home}, where sudo does not look",
             "'team:' needs the usual place of the state (docs/state.md)",
         )
-    for text in filter(None, map(exposed, _decisive(context))):
-        raise UsageError(
-            f"{text}: who can change it would work as {account().pw_name}",
-            "chmod go-w, or install mngdb where nobody else can write",
-        )
+    require_closed(_decisive(context))
     if not _PATH.fullmatch(str(path)):
         raise UsageError(
             f"{path}: a sudoers file cannot contain this path", "install mngdb elsewhere"
