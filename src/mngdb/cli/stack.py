@@ -20,7 +20,6 @@ from mngdb.cli.common import (
     tell,
     verbatim,
 )
-from mngdb.cli.fold import alike, fold, line
 from mngdb.cli.layout import table
 from mngdb.words import COSTS, many, named, plain, span
 
@@ -77,6 +76,7 @@ def _allowing(function: F) -> F:
 def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
     """Show what 'up' would do with the same options: a line for each server and each app, and in
     full what changes or removes something that is there. Changes nothing."""
+    from mngdb.cli.fold import alike, fold, line
     from mngdb.ops.up import plan as make
 
     context = options.context()
@@ -202,6 +202,8 @@ def _agreed(options: Options, report: Report) -> bool:
     costly = [step for step in report.refused if step.costs]
     if not costly or report.errors or options.json or not sys.stdin.isatty():
         return False
+    from mngdb.cli.fold import fold
+
     for text in fold(costly, ()):
         tell(text)
     return click.confirm("this costs money; go on?", err=True)
@@ -224,6 +226,7 @@ class _Progress:
             tell(f"{unit:<{self.width}}  keeps running, not interrupted: {state}")
 
     def __call__(self, event: object) -> None:
+        from mngdb.cli.fold import line
         from mngdb.events import Done, Progress, Stopped, Waiting
 
         if isinstance(event, Stopped):
@@ -241,6 +244,8 @@ class _Progress:
 
 
 def _report(report: Report, seconds: float, app: str | None) -> None:
+    from mngdb.cli.fold import alike
+
     for step in report.refused:
         why, how = "destructive", f"--allow {named(step.object)}"
         if step.costs:
