@@ -123,12 +123,14 @@ def test_a_login_that_left_an_adopted_file_is_told_once(usable: bool, said: str,
     assert notice.hint.startswith(hint)
     steps = (
         Step("kept", "redis", "revoke", "chatty", "every right", print),
-        Step("kept", "redis", "drop", "shop.index", "", print, destructive=True),
+        Step("kept", "redis", "drop", "shop.index", "unused", print, destructive=True),
     )
     kept = additive(adopted(), Outcome(steps=steps, notices=(notice,)))
     assert not kept.steps
-    assert [one.text for one in kept.notices] == [notice.text, "kept: drop shop.index: "]
+    assert [one.text for one in kept.notices] == [notice.text, "kept: drop shop.index: unused"]
     assert additive(adopted("chatty"), Outcome(steps=steps)).steps == steps[:1]
+    # what folds into one line keeps what each says: who is locked out, for one
+    assert kept.notices[1].alike == "kept: drop: unused:"
 
 
 def test_consent_names_a_login_as_plans_do() -> None:

@@ -65,5 +65,5 @@ def _notices(
                 f"kept: {step.action} {step.object}: {step.detail}",
                 f"mngdb up --allow {named(step.object)}",
                 step.object,
-                f"kept: {step.action}",
+                f"kept: {step.action}: {step.detail}:",
             )
