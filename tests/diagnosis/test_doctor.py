@@ -18,19 +18,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from msgspec.structs import replace
 
 from mngdb.checks import registry
 from mngdb.checks.doctor.causes import INCIDENTS
-from mngdb.checks.doctor.consequences import CONSEQUENCES
-from mngdb.checks.doctor.judge import judge
-from mngdb.facts.doctor import Condition, Diagnosis, Fired, Refusal, Server, StackFacts
-from mngdb.facts.host import Folder
-from mngdb.facts.locks import Backend, chains
-from mngdb.facts.sessions import OneSession, Sessions
-from mngdb.findings import Seen
-from mngdb.run import NOTHING
-from mngdb.targets.process import logs
 from tests.checks.judge import PROOFS, opened
 from tests.conftest import Cli, free_port
 from tests.live import faults
@@ -371,118 +361,6 @@ redis: {target: {external: {url: "redis://looker@127.0.0.1:PORT2"}}}
         admin.acl_deluser("looker")
 
 
-# --- the judgement alone
-
-
-def server(name: str, **more: Any) -> Server:
-    disk: Seen[Folder] = Seen(missing="was skipped")
-    return Server(name, name, f"mng-{name}", Condition("running"), more.pop("disk", disk), **more)
-
-
-def stack_of(*servers: Server) -> StackFacts:
-    shares = {"HostDiskFull": 0.95, "PostgresConnectionsExhausted": 0.95}
-    return StackFacts(servers, (), (), (), shares | {"UnitRestarting": 2})
-
-
-def test_a_chain_of_causes_has_one_root() -> None:
-    """A lock makes sessions wait, they take all connections, and another app is refused."""
-    backends = [
-        Backend(
-            1, "shop", "shop", "", "client backend", "idle in transaction", 60, None, "", "", ()
-        ),
-        *(
-            Backend(n, "shop", "shop", "", "client backend", "active", 9, 9.0, "row", "", (1,))
-            for n in range(2, 40)
-        ),
-    ]
-    sessions = tuple(OneSession(str(n), "shop", "shop", "", "waiting", 9, "") for n in range(39))
-    refused = Diagnosis("postgres", "blog", "no free connection", "see who", "quota")
-    answer = judge(
-        stack_of(
-            server(
-                "postgres",
-                locks=chains(backends),
-                sessions=Seen(Sessions(40, sessions, reserved=5)),
-                logins=(refused,),
-            )
-        )
-    )
-    (only,) = answer.wrong
-    assert only.trouble.cause == "lock"
-    causes = [one.cause for one in only.consequences]
-    assert causes == ["connections", "app-limit", "login-quota"]
-
-
-def test_a_full_disk_explains_its_servers_and_no_others() -> None:
-    full = Folder("/data/mng-postgres/data", 0, 0o700, "ext4", 0.01, 1 << 20, None, mount="/data")
-    down = Diagnosis("postgres", "shop", "does not run", None, "down")
-    wrong = Diagnosis("redis", "shop", "its secret is wrong", "mngdb up", "auth")
-    postgres = server("postgres", disk=Seen(full), logins=(down,))
-    stopped = replace(postgres, condition=Condition("stopped", said="No space left"))
-    answer = judge(stack_of(stopped, server("redis", logins=(wrong,))))
-    assert [one.trouble.cause for one in answer.wrong] == ["disk-full", "login-auth"]
-    assert "'du -x /data'" in answer.wrong[0].trouble.command
-    assert [t.cause for t in answer.wrong[0].consequences] == ["not-running", "login-down"]
-
-
-@pytest.mark.parametrize("crashes", [("1", "2", "3"), None])
-def test_a_server_that_crashed_and_works_again_explains_nothing(
-    crashes: tuple[str, ...] | None,
-) -> None:
-    fired = Fired("UnitRestarting", "warning", "redis", "mng-redis keeps crashing")
-    wrong = Diagnosis("redis", "shop", "its secret is wrong", "mngdb up", "auth")
-    redis = replace(
-        server("redis", logins=(wrong,)), condition=Condition("running"), crashes=crashes
-    )
-    answer = judge(replace(stack_of(redis), alerts=(fired,)))
-    assert [one.trouble.cause for one in answer.wrong] == ["login-auth"]
-    assert "was restarted" in answer.watch[-1].text
-    assert judge(replace(stack_of(replace(redis, crashes=())), alerts=(fired,))).watch == ()
-    refused = replace(redis, refusal=Refusal("down", "connection refused", ""))
-    answer = judge(replace(stack_of(refused), alerts=(fired,)))
-    assert "keeps crashing" in answer.wrong[0].trouble.text
-    assert answer.watch == ()
-
-
-def test_what_is_not_backed_up_is_told_once_and_not_of_a_server_that_is_down() -> None:
-    runs = Condition("running")
-    both = [replace(server(name), condition=runs) for name in ("redis", "postgres")]
-    fired = Fired("BackupOld", "critical", "redis", "redis has no recent backup")
-    lost = dict.fromkeys(("redis", "postgres"), "/mnt/x is not the store any more")
-    facts = replace(stack_of(*both), backups=lost, alerts=(fired,))
-    (found,) = judge(facts).wrong
-    assert (found.trouble.cause, found.trouble.instances) == ("backup", ("redis", "postgres"))
-    assert [one.cause for one in found.consequences] == ["alert"]
-    down = replace(both[0], refusal=Refusal("down", "connection refused", ""))
-    (found,) = judge(replace(stack_of(down), backups={"redis": "connection refused"})).wrong
-    assert found.trouble.cause == "no-answer"
-
-
-@pytest.mark.parametrize(
-    ("last", "said"),
-    [
-        ("7:M 22 Nov 2026 10:26:47.161 * Background saving terminated with success", NOTHING),
-        ("2026-11-22 10:26:47 UTC [7] LOG:  checkpoint complete: wrote 3 buffers", NOTHING),
-        ("7:M 22 Nov 2026 10:26:47.161 # Can't open the log", "Can't open the log"),
-        ("7:M 22 Nov 2026 10:26:47.161 * Error opening it: Permission denied", "denied"),
-        ("2026-11-22 10:26:47 UTC [7] LOG:  server process (PID 9) was terminated", "terminated"),
-        ("what nobody expected", "what nobody expected"),
-    ],
-)
-def test_a_servers_everyday_work_is_not_why_it_ended(last: str, said: str) -> None:
-    before = "7:M 22 Nov 2026 10:00:00.000 * Ready to accept connections tcp"
-    assert logs.cause(f"{before}\n{last}\n").endswith(said)
-
-
-def test_what_is_judged_is_known_to_the_checks_and_in_the_order_of_the_table() -> None:
-    known = {one.id for one in registry.every()}
-    assert {one for ids in INCIDENTS.values() for one in ids} <= known
-    order = list(CONSEQUENCES)
-    for cause, explained in CONSEQUENCES.items():
-        later = [one for one in explained if one in order]
-        assert all(order.index(one) > order.index(cause) for one in later), cause
-
-
 def test_servers_that_were_stopped_in_order_are_one_trouble(stack: Cli) -> None:
     stack.ok("down")
     first = the_cause(stack, "not-running", "login-down")
@@ -499,18 +377,3 @@ def test_a_stack_that_was_never_made(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout.startswith("mng-pg, mng-redis: ")
     assert list(tmp_path.iterdir()) == [tmp_path / "mngdb.yaml"]
-
-
-def test_a_transaction_that_somebody_forgot_is_for_watching() -> None:
-    one = OneSession("1", "shop", "shop", "", "idle in transaction", 90, "UPDATE stock")
-    answer = judge(stack_of(server("postgres", sessions=Seen(Sessions(100, (one,), reserved=5)))))
-    assert (answer.wrong, answer.exit_code) == ((), 0)
-    (watched,) = answer.watch
-    assert "shop has 1 session idle" in watched.text
-
-
-def test_what_the_last_up_could_not_do_is_told() -> None:
-    answer = judge(stack_of(server("redis", unfinished="CONFIG SET failed"), server("postgres")))
-    (only,) = answer.watch
-    assert only.text.endswith("the last 'mngdb up' ended with: CONFIG SET failed")
-    assert (only.instances, answer.wrong) == (("redis",), ())

@@ -18,7 +18,7 @@ FILES = sorted(
     file
     for file in Path(mngdb.checks.__file__).parent.rglob("*.yaml")
     if file.stem != "scan"  # rules for files of a project, not checks
-    and file.parent.name != "controls"  # lists of them
+    and file.parent.name not in {"controls", "formats"}  # lists of them, and how they are shown
 )
 CHECKS = {one.id: one for one in (*registry.every(), *registry.of("env"))}
 FIELDS = {"title", "severity", "setting", "nowhere", "expected", "remedy", "sources", "about"}

@@ -37,7 +37,8 @@ from mngdb.spec.ports import listens
 from mngdb.spec.stack import Instance, Stack
 from mngdb.spec.target_models import Local
 from mngdb.targets.local import cache, copied, ownership, programs
-from mngdb.targets.local.layout import Layout, UnitFolder, layout
+from mngdb.targets.local.certificates import Certificates
+from mngdb.targets.local.layout import Layout, layout
 from mngdb.targets.local.proof import holds
 from mngdb.targets.local.servers import Servers, digest, started_with
 from mngdb.targets.process import logs, machine, written
@@ -127,7 +128,7 @@ class LocalRunner(Struct, frozen=True):
         program = self.program(instance) if find else Program("", "", "")
         tls = None
         if instance.tls:
-            tls = TlsFiles(str(self._given_ca), str(folder.certificate))
+            tls = TlsFiles(str(self._certificates.ca), str(folder.certificate))
         return Site(
             data=str(folder.data),
             conf=str(folder.conf),
@@ -363,7 +364,7 @@ class LocalRunner(Struct, frozen=True):
         folder = self.layout.prepare_unit(unit.name, unit.engine)
         self._noted(unit)
         if asked.instance.tls:
-            self._certificate(folder, asked.instance)
+            self._certificates.write(folder, asked.instance)
         due = [f for f in unit.files if self.layout.read(folder.conf / f.name) != f.content]
         if due:
             # what a running server has read is not known any more, until `confirm`
@@ -395,39 +396,15 @@ class LocalRunner(Struct, frozen=True):
             said.append(f"{running} → {program.version if kept else program}")
         elif process is not None and process.replaced():
             said.append(f"its executable {program} was replaced")
-        if self._certificate_due(instance):
+        if self._certificates.due(instance):
             said.append("a new certificate")
         if whose := self.handover(unit):
             said.append(whose)
         return said
 
-    def _certificate_due(self, instance: Instance) -> bool:
-        if not instance.tls:
-            return False
-        from mngdb.targets.process import tls
-
-        folder = self.layout.unit(instance.unit)
-        hosts = list(instance.spec.bind)
-        return tls.needs_certificate(folder.certificate, self._given_ca, hosts)
-
     @property
-    def _given_ca(self) -> Path:
-        """The CA's certificate where servers and clients read it."""
-        private = self.stack.state / "tls"
-        folder = self.layout.servers if self._others else private
-        return disk.regular(folder / "ca.crt")
-
-    def _certificate(self, folder: UnitFolder, instance: Instance) -> None:
-        from mngdb.targets.process import tls
-
-        private = disk.folder(self.stack.state / "tls")
-        public = disk.read_own(tls.ensure_ca(private, self.stack.name)) or ""
-        if self._others and self.layout.read(self.layout.servers / "ca.crt") != public:
-            disk.write(self.layout.servers / "ca.crt", public, mode=0o644)
-        if self._certificate_due(instance):
-            certificate, key = tls.certificate(private, list(instance.spec.bind))
-            account = self.layout.account(instance.unit, instance.engine)
-            disk.write(folder.certificate, certificate + key, owner=account)
+    def _certificates(self) -> Certificates:
+        return Certificates(self.stack, self.layout, self._others)
 
     def confirm(self, unit: Unit) -> None:
         """Note that the running server has read the files as they are now."""
