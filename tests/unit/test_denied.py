@@ -18,7 +18,7 @@ from mngdb.engines.postgres import denied as postgres
 from mngdb.engines.postgres import refusals as postgres_log
 from mngdb.engines.redis import denied as redis
 from mngdb.errors import UnobservableError
-from mngdb.facts.denied import Denials, Denied, Probe, shape
+from mngdb.facts.denied import Denials, Denied, Evidence, Probe, shape
 from mngdb.model import DesiredInstance
 from mngdb.ops import denied as ops
 from mngdb.spec.mongodb import MongodbGrant
@@ -48,7 +48,7 @@ def of_postgres(*lines: str, probes: Sequence[Probe] = ()) -> dict[str, Denied]:
     session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul",)])
     written = "".join(f"{AT} {line}\n" for line in lines).encode()
     wanted = asked("postgres", **grants)
-    found = postgres.look(session, wanted, iter([written]), always, probes).found
+    found = postgres.look(session, wanted, Evidence(iter([written]), always, probes)).found
     return {one.what: one for one in found}
 
 
@@ -114,7 +114,7 @@ def of_mongodb(
     asked: DesiredInstance, lines: Sequence[str], probes: Sequence[Probe] = ()
 ) -> tuple[Denied, ...]:
     written = iter(["\n".join([*lines, ""]).encode()])
-    return mongodb.look(cast("Any", None), asked, written, always, probes).found
+    return mongodb.look(cast("Any", None), asked, Evidence(written, always, probes)).found
 
 
 def mongo(number: int, connection: str, **attr: Any) -> str:
@@ -183,7 +183,7 @@ def of_redis(apps: str, *refused: tuple[str, str, str]) -> str:
     instance = stack(f"redis: {{}}\napps: {apps}").instances["redis"]
     session: Any = SimpleNamespace(ask_all=lambda _: [entries])
     wanted = cast("DesiredInstance", SimpleNamespace(instance=instance))
-    found = redis.look(session, wanted, always, ())
+    found = redis.look(session, wanted, Evidence(None, always))
     return "; ".join(dict.fromkeys(one.remedy for one in found.found))
 
 
@@ -324,7 +324,7 @@ def concern(state: Path, *ages: float, app: str = "monitor") -> object:
         stack=SimpleNamespace(state=state), target=lambda _: SimpleNamespace(servers=None)
     )
     engine: Any = SimpleNamespace(
-        denied=lambda *given: Denials(tuple(given[3](app, age) for age in ages))
+        denied=lambda *given: Denials(tuple(given[2].recent(app, age) for age in ages))
     )
     instance: Any = SimpleNamespace(name="pg", grants={}, unit="pg")
     wanted = cast("Any", SimpleNamespace(instance=instance))
@@ -343,7 +343,7 @@ def test_a_log_that_only_its_owner_may_read_is_not_visible(tmp_path: Path) -> No
         stack=SimpleNamespace(state=tmp_path),
         target=lambda _: SimpleNamespace(servers=SimpleNamespace(log=lambda _: Closed())),
     )
-    engine: Any = SimpleNamespace(denied=lambda *given: [*given[2]])
+    engine: Any = SimpleNamespace(denied=lambda *given: [*given[2].log])
     instance: Any = SimpleNamespace(name="pg", grants={}, unit="pg")
     wanted = cast("Any", SimpleNamespace(instance=instance))
     with pytest.raises(UnobservableError, match="Permission denied"):

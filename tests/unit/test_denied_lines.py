@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import pytest
 
 from mngdb.engines.redis import denied
-from mngdb.facts.denied import Denied, more_databases, remedies
+from mngdb.facts.denied import Denied, Evidence, more_databases, remedies
 from mngdb.model import DesiredInstance
 from mngdb.spec.mongodb import MongodbGrant
 from mngdb.spec.presets import Preset, presets
@@ -56,7 +56,7 @@ def look(text: str, *refused: Refused, old: frozenset[str] = frozenset()) -> lis
     instance = parsed(text).instances["redis"]
     session: Any = SimpleNamespace(ask_all=lambda _: [entries])
     asked = cast("DesiredInstance", SimpleNamespace(instance=instance))
-    return list(denied.look(session, asked, lambda _, age: age < 60, ()).found)
+    return list(denied.look(session, asked, Evidence(None, lambda _, age: age < 60)).found)
 
 
 def told(text: str, *refused: Refused) -> str:

@@ -39,7 +39,7 @@ from mngdb.spec.engine_info import EngineInfo
 
 if TYPE_CHECKING:
     from mngdb.facts.bloat import Bloated
-    from mngdb.facts.denied import Counted, Denials, Probe, Refused
+    from mngdb.facts.denied import Counted, Denials, Evidence, Refused
     from mngdb.facts.found import FoundServer
     from mngdb.facts.indexes import Advice
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
@@ -57,11 +57,6 @@ F_co = TypeVar("F_co", covariant=True)
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
 
-#: A server's log backwards: whole lines, about a MB at a time, the newest first. The last one is
-#: empty where older lines are left out.
-Pieces: TypeAlias = Iterator[bytes]
-#: Whether what an app's login was refused so many seconds ago is still of concern.
-Recent: TypeAlias = Callable[[str, float], bool]
 #: A question to one server, on a session of its engine's.
 Verb: TypeAlias = Callable[[S, DesiredInstance], T]
 
@@ -235,21 +230,6 @@ class LogReader(Protocol):
         ...
 
 
-class Denying(Protocol[S_contra]):
-    """Reads what a server refused."""
-
-    def __call__(
-        self,
-        session: S_contra,
-        asked: DesiredInstance,
-        log: Pieces | None,
-        recent: Recent,
-        probes: Sequence[Probe],
-    ) -> Denials:
-        """`log` is None where it is not to be had."""
-        ...
-
-
 class EndSession(Protocol[S_contra]):
     """Cancels the statement of a session, or ends the session."""
 
@@ -324,9 +304,7 @@ class Diagnose(Protocol[S_contra]):
         ...
 
     @property
-    def denied(
-        self,
-    ) -> Denying[S_contra] | None:
+    def denied(self) -> Callable[[S_contra, DesiredInstance, Evidence], Denials] | None:
         """What the server refused its clients lately, without what it refused ourselves, as apps
         in those probes. Raises UnobservableError where it does not tell."""
         ...

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -123,6 +123,21 @@ class Probe(Struct, frozen=True):
     begun: float
     """Seconds since the epoch."""
     ended: float
+
+
+#: A server's log backwards: whole lines, about a MB at a time, the newest first. The last one is
+#: empty where older lines are left out.
+Pieces: TypeAlias = Iterator[bytes]
+
+
+class Evidence(Struct, frozen=True):
+    """What is known, beside the server, of what it refused."""
+
+    log: Pieces | None
+    """None: it is not to be had."""
+    recent: Callable[[str, float], bool]
+    """Whether what an app's login was refused so many seconds ago is still of concern."""
+    probes: Sequence[Probe] = ()
 
 
 def by_probe(probes: Iterable[Probe], app: str, at: float) -> bool:

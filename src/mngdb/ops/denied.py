@@ -9,9 +9,9 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from mngdb.engines.protocol import Diagnose, Pieces, S
+from mngdb.engines.protocol import Diagnose, S
 from mngdb.errors import UnobservableError, of_system
-from mngdb.facts.denied import RECENT, Denials
+from mngdb.facts.denied import RECENT, Denials, Evidence, Pieces
 from mngdb.model import DesiredInstance
 from mngdb.ops import probes
 from mngdb.ops.context import Context
@@ -38,7 +38,7 @@ def look(context: Context, engine: Diagnose[S], session: S, asked: DesiredInstan
         return age <= min(RECENT, changed.get(app, RECENT))
 
     pieces = _pieces(log, instance) if log else None
-    found = engine.denied(session, asked, pieces, recent, noted)
+    found = engine.denied(session, asked, Evidence(pieces, recent, noted))
     return replace(found, lost=lost(log, instance)) if log else found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from mngdb.engines.protocol import Pieces
+from mngdb.facts.denied import Pieces
 
 
 class Log(Protocol):

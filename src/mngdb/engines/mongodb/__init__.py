@@ -17,7 +17,7 @@ from mngdb.engines.dialogue import Dialogue
 from mngdb.engines.loading import TURN
 from mngdb.engines.mongodb import access as clients
 from mngdb.engines.mongodb import drivers
-from mngdb.engines.protocol import Engine, LogReader, Pieces, Recent, Scraper
+from mngdb.engines.protocol import Engine, LogReader, Scraper
 from mngdb.errors import MngdbError
 from mngdb.model import Access, Change, DesiredInstance, Outcome, ShellCommand, Told, Unit, Vitals
 from mngdb.part import Agree, Brought, Kind, Part, Took
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mngdb.engines.mongodb.client import Session
     from mngdb.engines.mongodb.facts import Facts
     from mngdb.facts.bloat import Bloated
-    from mngdb.facts.denied import Denials, Probe
+    from mngdb.facts.denied import Denials, Evidence
     from mngdb.facts.found import FoundServer
     from mngdb.facts.indexes import Advice
     from mngdb.facts.mongodb import MongodbFacts
@@ -201,17 +201,10 @@ class MongodbEngine:
 
         return diagnose.diagnose(access, asked, app)
 
-    def denied(
-        self,
-        session: Session,
-        asked: DesiredInstance,
-        log: Pieces | None,
-        recent: Recent,
-        probes: Sequence[Probe],
-    ) -> Denials:
+    def denied(self, session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
         from mngdb.engines.mongodb import denied
 
-        return denied.look(session, asked, log, recent, probes)
+        return denied.look(session, asked, evidence)
 
     def refusals(self, instance: Instance) -> LogReader:
         from mngdb.engines.mongodb.refusals import Follower

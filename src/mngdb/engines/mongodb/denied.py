@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
 from msgspec.structs import replace
@@ -14,7 +14,6 @@ from mngdb.engines.mongodb import sessions
 from mngdb.engines.mongodb.access import ADMIN
 from mngdb.engines.mongodb.client import Session
 from mngdb.engines.mongodb.refusals import SOURCE, UNKNOWN, Reader, Refusal, moment, relevant
-from mngdb.engines.protocol import Pieces, Recent
 from mngdb.errors import UnobservableError
 from mngdb.facts.denied import (
     NO_LINE,
@@ -22,7 +21,7 @@ from mngdb.facts.denied import (
     PERMITTED,
     Denials,
     Denied,
-    Probe,
+    Evidence,
     by_probe,
     more_databases,
     stranger,
@@ -40,23 +39,17 @@ _READS = {"find", "aggregate", "count", "distinct", "listCollections", "listInde
 _SYSTEM = ("admin", "config", "local")
 
 
-def look(
-    session: Session,
-    asked: DesiredInstance,
-    log: Pieces | None,
-    recent: Recent,
-    probes: Sequence[Probe],
-) -> Denials:
+def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
     """Refusals. Raises UnobservableError where there is no log to be had."""
-    if log is None:
+    if evidence.log is None:
         raise UnobservableError("its log is not on this machine")
     by: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
     grants, now = asked.instance.granted(MongodbGrant), time.time()
-    lines, seen = look_back(log, partial(relevant, connections=set()), moment)
+    lines, seen = look_back(evidence.log, partial(relevant, connections=set()), moment)
     refusals = [
         one
         for one in Reader().refusals(lines)
-        if not (one.by_mngdb and by_probe(probes, app_of(one.login), one.at))
+        if not (one.by_mngdb and by_probe(evidence.probes, app_of(one.login), one.at))
     ]
     if any(one.login.startswith(UNKNOWN) for one in refusals):
         refusals = _named(session, refusals)
@@ -64,7 +57,7 @@ def look(
         by[one.login, one.what].append(one)
 
     def fresh(one: Refusal) -> bool:
-        return recent(app_of(one.login), now - one.at)
+        return evidence.recent(app_of(one.login), now - one.at)
 
     # one line gives an app all databases that it lacks
     lacking: dict[tuple[str, bool], list[str]] = defaultdict(list)

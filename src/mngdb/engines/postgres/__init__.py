@@ -16,7 +16,7 @@ from mngdb.engines.postgres import access as clients
 from mngdb.engines.postgres import drivers, render
 from mngdb.engines.postgres.available import need_extensions
 from mngdb.engines.postgres.container import container
-from mngdb.engines.protocol import Commits, Engine, LogReader, Pieces, Recent, Scraper
+from mngdb.engines.protocol import Commits, Engine, LogReader, Scraper
 from mngdb.model import (
     Access,
     Change,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
     from mngdb.engines.postgres.facts import Facts
     from mngdb.facts.bloat import Bloated
-    from mngdb.facts.denied import Denials, Probe
+    from mngdb.facts.denied import Denials, Evidence
     from mngdb.facts.found import FoundServer
     from mngdb.facts.indexes import Advice
     from mngdb.facts.locks import Backend
@@ -281,17 +281,10 @@ class PostgresEngine:
 
         return diagnose.diagnose(access, asked, app)
 
-    def denied(
-        self,
-        session: Session,
-        asked: DesiredInstance,
-        log: Pieces | None,
-        recent: Recent,
-        probes: Sequence[Probe],
-    ) -> Denials:
+    def denied(self, session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
         from mngdb.engines.postgres import denied
 
-        return denied.look(session, asked, log, recent, probes)
+        return denied.look(session, asked, evidence)
 
     def refusals(self, instance: Instance) -> LogReader:
         from mngdb.engines.postgres.refusals import Reader

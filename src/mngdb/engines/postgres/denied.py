@@ -13,7 +13,6 @@ from mngdb.engines.log_search import look_back
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.refusals import SELECT, WRITES, Refusal, moment, refusals
 from mngdb.engines.postgres.render import ADMIN
-from mngdb.engines.protocol import Pieces, Recent
 from mngdb.errors import UnobservableError
 from mngdb.facts.denied import (
     NO_LINE,
@@ -21,7 +20,7 @@ from mngdb.facts.denied import (
     PERMITTED,
     Denials,
     Denied,
-    Probe,
+    Evidence,
     by_probe,
     more_databases,
     stranger,
@@ -35,25 +34,19 @@ _EXTENSION = ("extension", "create extension")
 _LACKED = "the server does not have the extension"
 
 
-def look(
-    session: Session,
-    asked: DesiredInstance,
-    log: Pieces | None,
-    recent: Recent,
-    probes: Sequence[Probe],
-) -> Denials:
+def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
     """Refusals. Raises UnobservableError where there is no log to be had."""
-    if log is None:
+    if evidence.log is None:
         raise UnobservableError("its log is not on this machine")
     by: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
     now, zone = time.time(), _zone(session)
-    read, seen = look_back(log, partial(refusals, zone=zone), partial(moment, zone=zone))
+    read, seen = look_back(evidence.log, partial(refusals, zone=zone), partial(moment, zone=zone))
     for one in read:
-        if not (one.by_mngdb and by_probe(probes, app_of(one.login), one.at)):
+        if not (one.by_mngdb and by_probe(evidence.probes, app_of(one.login), one.at)):
             by[one.login, one.what].append(one)
 
     def fresh(one: Refusal) -> bool:
-        return recent(app_of(one.login), now - one.at)
+        return evidence.recent(app_of(one.login), now - one.at)
 
     # one line gives an app all databases, and all extensions, that it lacks
     lacking: dict[tuple[str, bool], list[Refusal]] = defaultdict(list)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from mngdb.container import Container
     from mngdb.engines.dialogue import Dialogue
-    from mngdb.engines.protocol import Engine, Pieces, Recent, Scraper
+    from mngdb.engines.protocol import Engine, Scraper
     from mngdb.engines.redis.client import Session
     from mngdb.engines.redis.facts import Facts
-    from mngdb.facts.denied import Counted, Denials, Probe
+    from mngdb.facts.denied import Counted, Denials, Evidence
     from mngdb.facts.found import FoundServer
     from mngdb.facts.keys import Interruptible, KeysReport, Progress, Wanted
     from mngdb.facts.redis import RedisFacts
@@ -286,17 +286,10 @@ class RedisEngine:
 
         return diagnose.rehearse(session, asked)
 
-    def denied(
-        self,
-        session: Session,
-        asked: DesiredInstance,
-        log: Pieces | None,
-        recent: Recent,
-        probes: Sequence[Probe],
-    ) -> Denials:
+    def denied(self, session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
         from mngdb.engines.redis import denied
 
-        return denied.look(session, asked, recent, probes)
+        return denied.look(session, asked, evidence)
 
     def counted(self, session: Session, asked: DesiredInstance) -> Sequence[Counted]:
         from mngdb.engines.redis import denied

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from mngdb.engines.protocol import Recent
 from mngdb.engines.redis import permits
 from mngdb.engines.redis.acl import ADMIN, DEFAULT, by_login
 from mngdb.engines.redis.acl_log import Entry, entries, writes
 from mngdb.engines.redis.client import Session
-from mngdb.facts.denied import OLD_CLIENT, Counted, Denials, Denied, Probe, stranger
+from mngdb.facts.denied import OLD_CLIENT, Counted, Denials, Denied, Evidence, Probe, stranger
 from mngdb.model import DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
@@ -22,9 +21,7 @@ _REMEDIES = {
 }
 
 
-def look(
-    session: Session, asked: DesiredInstance, recent: Recent, probes: Sequence[Probe]
-) -> Denials:
+def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
     """Refusals. Raises UnobservableError where the login may not ask."""
     every, grants = entries(session), by_login(asked)
     if asked.instance.adopt:  # mngdb's own question at a login, which others may not let it ask
@@ -39,7 +36,7 @@ def look(
         if grant is not None:
             old = OLD_CLIENT.format(app=app)
             other = old if one.reason == "auth" else permits.without_a_line(grant, one)
-        by_line[one.login, one.reason, recent(app, one.age), other].append(one)
+        by_line[one.login, one.reason, evidence.recent(app, one.age), other].append(one)
     found = []
     for (login, reason, fresh, other), some in by_line.items():
         app, grant = grants.get(login, (login, None))
@@ -61,7 +58,7 @@ def look(
             )
             for what, same in by_what.items()
         ]
-    return Denials(tuple(sorted(_others(found, probes), key=lambda one: one.age)))
+    return Denials(tuple(sorted(_others(found, evidence.probes), key=lambda one: one.age)))
 
 
 def _others(found: Iterable[Denied], probes: Sequence[Probe]) -> Iterator[Denied]:

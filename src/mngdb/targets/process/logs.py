@@ -174,7 +174,7 @@ def _last(handle: BinaryIO, end: int, count: int) -> bytes:
 
 
 def pieces(handle: BinaryIO, end: int) -> Iterator[bytes]:
-    """A log before `end`, backwards (`engines.protocol.Pieces`). It is given up where so many bytes
+    """A log before `end`, backwards (`facts.denied.Pieces`). It is given up where so many bytes
     have no end of a line: a hole after a power failure."""
     at, rest = end, b""
     while at > 0:
