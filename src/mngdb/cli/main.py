@@ -28,7 +28,7 @@ from mngdb.errors import MngdbError, of_system
     table=COMMANDS,
     sections=SECTIONS,
     synonyms=SYNONYMS,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="mngdb", message="%(prog)s %(version)s")
 @click.option("--with-agent", is_flag=True, hidden=True)
