@@ -11,6 +11,18 @@ _CONTROLS = re.compile(rf"[\x00-\x1f{_STRANGE}]")
 #: All but ends of lines, tabs and colours.
 _COMMANDS = re.compile(rf"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f{_STRANGE}]")
 _IN_JSON = re.compile(rf"[{_STRANGE}]")
+#: First words of SQL statements, as PostgreSQL has them.
+VERBS = frozenset(
+    {
+        *("SELECT", "COPY", "INSERT", "UPDATE", "DELETE", "MERGE", "VALUES", "TABLE", "WITH"),
+        *("TRUNCATE", "CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "COMMENT", "REASSIGN"),
+        *("REINDEX", "VACUUM", "ANALYZE", "CLUSTER", "REFRESH", "CHECKPOINT", "LOCK", "CALL", "DO"),
+        *("PREPARE", "EXECUTE", "DEALLOCATE", "DECLARE", "FETCH", "MOVE", "CLOSE", "EXPLAIN"),
+        *("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"),
+        *("SET", "RESET", "SHOW", "DISCARD", "LISTEN", "UNLISTEN", "NOTIFY", "LOAD", "SECURITY"),
+        "IMPORT",
+    }
+)
 #: What `--yes` adds to what a command allows: what costs money. No login is called so.
 COSTS = "$"
 #: How a step says that it takes consent to change a login of somebody else's.
@@ -49,9 +61,10 @@ def harmless_json(text: str) -> str:
 
 
 def kind(statement: str) -> str:
-    """What kind of statement it is (SELECT, find), without the values in it; empty: unknown."""
-    found = re.match(r"[A-Za-z]+", statement)
-    return found[0] if found else ""
+    """What kind of SQL statement it is (SELECT), without the values in it; empty: unknown. A text
+    that begins otherwise may be anything, also a password that was pasted into a client."""
+    found = re.match(r"[A-Za-z]+(?!\w)", statement)
+    return found[0] if found and found[0].upper() in VERBS else ""
 
 
 def many(count: int, noun: str) -> str:

@@ -84,6 +84,8 @@ def test_refusals_are_told_with_the_line_that_permits_them(stack: Cli) -> None:
         with refused(redis.exceptions.NoPermissionError):
             client.config_get("port")
         with refused(redis.exceptions.NoPermissionError):
+            client.role()
+        with refused(redis.exceptions.NoPermissionError):
             client.flushall()
     with redis_as(stack, "report") as client, refused(redis.exceptions.NoPermissionError):
         client.set("shop:1", VALUE)
@@ -107,7 +109,8 @@ def test_refusals_are_told_with_the_line_that_permits_them(stack: Cli) -> None:
     hint = shop["redis"]["hint"]
     assert 'apps.shop.redis.keys: ["shop:*", "bull:*"]' in hint
     assert 'apps.shop.redis.channels: ["shop:*", "jobs"]' in hint
-    assert 'apps.shop.redis.commands: ["+config|get"]' in hint
+    assert 'apps.shop.redis.commands: ["+role"]' in hint
+    assert "no line of the file permits 'config|get'" in hint  # it shows passwords
     assert "'flushall' is for an instance of its own" in hint
     assert "SELECT on the table 'pg_authid' (42501)" in shop["postgres"]["problem"]
     assert 'apps.shop.postgres.extensions: ["nowhere"]' in shop["postgres"]["hint"]

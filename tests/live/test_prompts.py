@@ -101,6 +101,24 @@ def test_redis_at_a_terminal(stack: Cli, terminal: Any) -> None:
     assert child.exitstatus == 0
 
 
+def test_one_command_of_redis_prints_no_value_as_it_is(stack: Cli, terminal: Any) -> None:
+    value = "\x1b]0;title\x07\x1b[8mhidden\nforged"
+    asked = ("shell", "redis", "--app", "shop")
+    stack.ok(*asked, "SET", "shop:title", value)
+    for words, printed in (
+        (("GET", "shop:title"), r'"\x1b]0;title\a\x1b[8mhidden\nforged"'),
+        (("LRANGE", "shop:title", "0", "1"), "(error) WRONGTYPE"),
+        (("STRLEN", "shop:title"), "(integer) "),
+        (("MGET", "shop:title", "shop:none"), "2) (nil)"),
+    ):
+        child = terminal("redis", "--app", "shop", "--", *words)
+        child.expect(pexpect.EOF)
+        assert printed in child.before
+        assert "\x1b" not in child.before
+    assert stack.ok(*asked, "GET", "shop:title") == f"{value}\n"  # in a pipe it is as in Redis
+    stack.ok(*asked, "DEL", "shop:title")
+
+
 def test_redis_remembers_the_database_over_a_lost_connection(terminal: Any) -> None:
     child = terminal("redis")
     child.expect(ARROW)

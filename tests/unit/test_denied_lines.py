@@ -74,7 +74,8 @@ def names(software: str) -> Iterator[Refused]:
         ("key", "get", one) for one in ("sess:1", "o{t}:1", "plain", "b:1", "*", "a b", "a:")
     )
     yield from (("channel", "psubscribe", one) for one in ("a:*:x", "*", "news:[ab]*", "b:*"))
-    yield from (("command", one, one) for one in ("config|get", "flushdb", "acl|setuser", "keys"))
+    commands = ("role", "config|get", "flushdb", "acl|setuser", "keys")
+    yield from (("command", one, one) for one in commands)
     for preset in (presets()[one] for one in (software, "celery", "redisson", "spring-session")):
         for form in filter(None, (preset.default, preset.prefixed)):
             made = form.below("other:")

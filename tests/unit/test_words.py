@@ -10,8 +10,9 @@ from typing import Never
 import pytest
 
 from mngdb.cli.fold import line
+from mngdb.facts.sessions import OneSession, Sessions
 from mngdb.model import Step
-from mngdb.words import named
+from mngdb.words import kind, named
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,23 @@ def test_a_step_is_a_line_whatever_its_object_is_called() -> None:
     said = line(step)
     assert "\n" not in said
     assert "\x1b[8m" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("SELECT 'x'", "SELECT"),
+        ("select(1)", "select"),
+        ("COMMIT", "COMMIT"),
+        ("SEKRET6", ""),
+        ("SEKRET foo", ""),
+        ("SELECT6", ""),
+        ("set_my_password", ""),
+        ("", ""),
+    ],
+)
+def test_what_is_no_statement_has_no_kind(text: str, shown: str) -> None:
+    assert kind(text) == shown
+    session = OneSession("1", "shop", "shop", "", "idle", 1.0, text)
+    (told,) = Sessions(9, (session,), texts=True).without_text().sessions
+    assert told.doing == shown

@@ -47,6 +47,8 @@ class Sessions(Struct, frozen=True):
     """Connections that are kept for administrators: apps are refused before the limit."""
     own_limits: Mapping[str, int] = field(default_factory=dict)
     """Login to how many it may have, of those that have a limit of their own."""
+    texts: bool = False
+    """Whether what sessions do is told as the text of a statement, which has values in it."""
 
     def as_json(self) -> dict[str, Any]:
         """As `sessions --json` shows it."""
@@ -54,6 +56,8 @@ class Sessions(Struct, frozen=True):
 
     def without_text(self) -> Sessions:
         """The same for those who may not see what apps store: of statements their kind alone."""
+        if not self.texts:
+            return self
         return replace(
             self, sessions=tuple(replace(one, doing=kind(one.doing)) for one in self.sessions)
         )

@@ -15,6 +15,7 @@ _MANAGEMENT = {
     "acl|log": "it shows, and empties, the log of refusals",
     "acl|load": "it reloads all logins",
     "acl|save": "it writes the file of logins",
+    "config|get": "it shows passwords, such as requirepass and masterauth",
     "config|set": "it changes the server's settings",
     "config|rewrite": "it writes the server's configuration file",
     "config|resetstat": "it resets the server's metrics",

@@ -18,6 +18,7 @@ from mngdb.engines.postgres.client import NAME
 from mngdb.engines.postgres.render import ADMIN
 from mngdb.facts.denied import Refused, quoted
 from mngdb.spec.agent import MONITOR
+from mngdb.words import VERBS
 
 #: How log_line_prefix has lines begin: the moment and the process.
 _START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) [^\s@]+ \[(\d+)\] ")
@@ -60,11 +61,6 @@ _REFUSED = (
     (re.compile(r'(?P<login>role) ".*" (?:does not exist|is not permitted to log in)'), "28000"),
 )
 SELECT, WRITES = frozenset({"SELECT", "COPY"}), frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
-#: First words of statements, which are no names.
-_VERBS = SELECT | WRITES | {
-    *("TRUNCATE", "CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "COMMENT", "REINDEX", "VACUUM"),
-    *("ANALYZE", "CLUSTER", "REFRESH", "LOCK", "CALL", "DO", "EXECUTE", "WITH", "SET", "REASSIGN"),
-}  # fmt: skip
 #: What is said to a client that is then turned away; an app could raise such an error itself.
 _FATAL = {"login", "idle"}
 
@@ -133,7 +129,7 @@ def refusals(piece: bytes, zone: ZoneInfo) -> list[Refusal]:
         if level == "STATEMENT":
             word = text.split(None, 1)[0].upper() if text.strip() else ""
             index = last.pop(pid, None)
-            if index is not None and word in _VERBS:
+            if index is not None and word in VERBS:
                 found[index] = replace(found[index], verb=word)
             continue
         last.pop(pid, None)

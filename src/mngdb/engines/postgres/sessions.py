@@ -37,6 +37,7 @@ def look(session: Session) -> Sessions:
         ),
         RESERVED,
         dict(session.rows(_OWN)),
+        texts=True,
     )
 
 

@@ -1,6 +1,6 @@
-"""Commands for a Redis server without a terminal: the arguments are one, or each line of standard
+"""Commands for a Redis server without a prompt: the arguments are one, or each line of standard
 input is. The login is in the environment. It asks nothing else, so that it gets through to a server
-that is BUSY.
+that is BUSY. As redis-cli does, it prints values as they are, but quotes them on a terminal.
 """
 
 from __future__ import annotations
@@ -8,18 +8,21 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import hiredis
 
-from mngdb.engines.redis.prompt import STREAMS
+from mngdb.engines.redis.prompt import STREAMS, shower, shown
 from mngdb.engines.redis.wire import Wire, pack, raw_reader
 from mngdb.model import Access
 from mngdb.secret import Secret
+from mngdb.words import harmless
 
 #: Seconds that a connection may take. An answer may take as long as it likes: BLPOP waits.
 _TIMEOUT = 30.0
+#: Gives the next answer to a command as it is printed, and whether it is an error.
+_Read = Callable[[Sequence[str]], tuple[bytes, bool]]
 
 
 def access() -> Access:
@@ -63,24 +66,46 @@ def main(words: Sequence[str]) -> int:
 
 
 def _run(commands: Iterable[Sequence[str]]) -> int:
-    at, code, reader = access(), 0, raw_reader()
+    at, code = access(), 0
     wire = Wire(at, _TIMEOUT)
     hello = [["AUTH", at.user, at.password.reveal()]] if at.password else []
     hello += [["SELECT", at.database]] if at.database not in {"", "0"} else []
     wire.ask(hello)
     wire.limit(None)
+    read = (_for_people if sys.stdout.isatty() else _as_it_is)(wire)
     for command in commands:
         wire.send(pack(command))
         while True:
-            (answer,) = wire.answers(1, reader)
-            sys.stdout.buffer.write(_shown(answer) + b"\n")
+            answer, refused = read(command)
+            sys.stdout.buffer.write(answer + b"\n")
             sys.stdout.buffer.flush()
-            if isinstance(answer, hiredis.ReplyError):
+            if refused:
                 code = 1
                 break
             if command[0].lower() not in STREAMS:
                 break
     return code
+
+
+def _for_people(wire: Wire) -> _Read:
+    """On a terminal an app's values and keys are quoted: no command, no line of their own."""
+    answers = wire.bytes()
+
+    def read(command: Sequence[str]) -> tuple[bytes, bool]:
+        answer = harmless(shown(answers, shower(command)))
+        return answer.encode(), answer.startswith("(error) ")
+
+    return read
+
+
+def _as_it_is(wire: Wire) -> _Read:
+    reader = raw_reader()
+
+    def read(_: Sequence[str]) -> tuple[bytes, bool]:
+        (answer,) = wire.answers(1, reader)
+        return _shown(answer), isinstance(answer, hiredis.ReplyError)
+
+    return read
 
 
 def _shown(answer: Any) -> bytes:

@@ -67,28 +67,34 @@ class Dialogue:
         if not words:
             return
         names = [word.decode(errors="replace").lower() for word in words[:2]]
-        plain = any(tuple(names[: len(one)]) == one for one in _TEXTS)
-        answer = self._ask(session, words, plain=plain)
-        yield answer
+        yield self._ask(session, words, shower(names))
         if names[0] == "select":
             self._chosen = names[1]
         while names[0] in STREAMS:
             yield self._next()
 
-    def _ask(self, session: Session, words: Sequence[bytes], *, plain: bool = False) -> str:
+    def _ask(
+        self, session: Session, words: Sequence[bytes], show: Callable[[bytes], str] | None = None
+    ) -> str:
         session.send(pack(words))
-        return self._next(plain=plain)
+        return self._next(show)
 
-    def _next(self, *, plain: bool = False) -> str:
+    def _next(self, show: Callable[[bytes], str] | None = None) -> str:
         if self._answers is None:
             raise TypeError("the dialogue has not begun")
         try:
-            answer = _shown(self._answers, text if plain else quoted)
+            answer = shown(self._answers, show or quoted)
         except (OSError, ValueError) as error:
             raise ConnectError(f"the connection to Redis is lost: {error}", kind="down") from None
         if answer.startswith("(error) "):
             raise StepError(answer.removeprefix("(error) "))
         return answer
+
+
+def shower(names: Sequence[str]) -> Callable[[bytes], str]:
+    """What prints the texts in the answer to a command, given by its first words."""
+    lower = [one.lower() for one in names[:2]]
+    return text if any(tuple(lower[: len(one)]) == one for one in _TEXTS) else quoted
 
 
 def split(line: str) -> list[bytes]:
@@ -132,8 +138,9 @@ def text(value: bytes) -> str:
     return value.decode(errors="backslashreplace").rstrip("\r\n").replace("\r\n", "\n")
 
 
-def _shown(answers: BinaryIO, show: Callable[[bytes], str], indent: str = "") -> str:
-    """The next answer, RESP 2 or 3. Raises OSError, ValueError."""
+def shown(answers: BinaryIO, show: Callable[[bytes], str], indent: str = "") -> str:
+    """The next answer, RESP 2 or 3; one that begins with `(error) ` is an error. Raises OSError,
+    ValueError."""
     line = answers.readline()
     if not line.endswith(b"\r\n"):
         raise ConnectionResetError("closed by the server")
@@ -171,8 +178,8 @@ def _listed(
         head = f"{number:>{width}}{sign} "
         more = indent + " " * len(head)
         if name == "hash":
-            head += f"{_shown(answers, show, more)} => "
-        value = _shown(answers, show, more)
+            head += f"{shown(answers, show, more)} => "
+        value = shown(answers, show, more)
         if name == "hash" and _LISTED.match(value):
             value = f"\n{more}{value}"
         lines.append(head + value)
