@@ -201,6 +201,11 @@ def test_a_log_that_was_removed_is_told(stack: Cli) -> None:
         if "logs" in arguments:
             assert done.returncode == 3
     assert "mng-mongo  " in stack.run("logs").stdout
+    done = stack.run("logs", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, list(found["errors"]), list(found["logs"])) == (
+        3, ["mng-pg"], ["mng-mongo"],
+    )  # fmt: skip
     stack.ok("restart", "postgres")
     assert "ready to accept connections" in stack.ok("logs", "postgres")
     assert "begins a new log" not in stack.run("doctor").stderr

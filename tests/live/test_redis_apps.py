@@ -245,3 +245,21 @@ apps:
         admin.execute_command("ACL", "SETUSER", "worker", "-get")
     failed = cli.run("check", "--only", "redis.acl-useful")
     assert (failed.returncode, "worker: get" in failed.stdout) == (1, True)
+
+
+def test_nobody_may_delete_the_keys_of_an_app_that_left_the_file(cli: Cli) -> None:
+    shop, jobs = 's: {redis: {keys: "s:*", for: django}}', 'q: {redis: "q:*"}'
+    cli.write(f"redis: {{port: PORT1}}\nagent: false\napps: {{{shop}, {jobs}}}\n")
+    cli.ok("up")
+    with redis_as(cli, "q") as client:
+        client.lpush("q:wait", "job")
+    cli.write(f"redis: {{port: PORT1}}\nagent: false\napps: {{{shop}}}\n")
+    cli.ok("up")
+    (told,) = [one["text"] for one in cli.json("plan")["remarks"] if "+flushdb" in one["text"]]
+    assert "q, which left the file" in told
+    cli.ok("check", "--only", "redis.acl-useful")
+    with redis_as(cli, "s") as client, pytest.raises(redis.exceptions.NoPermissionError):
+        client.flushdb()
+    converge(cli, "--prune")
+    with redis_as(cli, "s") as client:
+        client.flushdb()

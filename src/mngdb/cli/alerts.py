@@ -8,12 +8,13 @@ import click
 
 from mngdb.cli.common import Options, common, say, say_json, tell
 from mngdb.cli.layout import table
+from mngdb.cli.lazy import Elsewhere
 from mngdb.words import span
 
 _COLOURS = {"critical": "red", "warning": "yellow", "info": "cyan"}
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Elsewhere, invoke_without_command=True)
 @common
 @click.pass_context
 def alerts(ctx: click.Context, options: Options) -> int | None:

@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "disable": ("boot", "Do not start the stack at boot."),
     "destroy": ("stack", "Stop the servers and remove everything, data included."),
     "stacks": ("stacks", "List the stacks of this account."),
-    "logs": ("stack", "Show a server's log."),
+    "logs": ("logs", "Show a server's log."),
     "url": ("use", "Print a connection string."),
     "env": ("env", "Print an app's variables, or check a .env file."),
     "shell": ("use", "Open psql, redis-cli or mongosh."),

@@ -27,11 +27,15 @@ class _Apps(click.Group):
         try:
             super().parse_args(ctx, args)
         except click.NoSuchOption as error:
+            if error.option_name == "--app":
+                raise UsageError("the app is an argument, not an option", "mngdb env APP") from None
             if error.option_name not in {one for p in _of_app.params for one in p.opts}:
                 raise
             text = f"{error.option_name} belongs behind the app"
             raise UsageError(text, f"mngdb env APP {error.option_name} …") from None
         rest = [*ctx._protected_args, *ctx.args]
+        if not rest:
+            raise UsageError("an app is missing", "mngdb env APP")
         behind = given[given.index("--") + 1 :] if "--" in given else None
         ctx.meta["app"] = behind is not None and rest == behind
         return ctx.args

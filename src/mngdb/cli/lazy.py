@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -58,21 +58,29 @@ class Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does; an unknown command is told with the nearest known one."""
         if args and args[0] not in self.table:
-            import difflib
-
-            meant = self.synonyms.get(args[0])
-            close = [meant] if meant else difflib.get_close_matches(args[0], self.table, n=1)
-            near = f" (did you mean {close[0]!r}?)" if close else ""
-            raise click.UsageError(f"no such command {args[0]!r}{near}", ctx)
+            raise unknown(ctx, args[0], self.table, self.synonyms.get(args[0]))
         return super().resolve_command(ctx, args)
+
+
+def unknown(
+    ctx: click.Context, given: str, known: Iterable[str], meant: str | None = None
+) -> click.UsageError:
+    """The error for a command that there is not, with the nearest known one."""
+    import difflib
+
+    close = [meant] if meant else difflib.get_close_matches(given, known, n=1)
+    near = f" (did you mean {close[0]!r}?)" if close else ""
+    return click.UsageError(f"no such command {given!r}{near}", ctx)
 
 
 class Elsewhere(click.Group):
     """A group that knows where commands are that people look for in it."""
 
-    def __init__(self, *args: Any, elsewhere: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, elsewhere: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.elsewhere = elsewhere
+        self.elsewhere = elsewhere or {}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -84,4 +92,6 @@ class Elsewhere(click.Group):
             raise UsageError(
                 f"'{ctx.command_path} {args[0]}' is not a command", self.elsewhere[args[0]]
             )
+        if args and args[0] not in self.commands:
+            raise unknown(ctx, args[0], self.commands)
         return super().resolve_command(ctx, args)

@@ -10,6 +10,7 @@ import click
 
 from mngdb.cli.common import Options, common, say, say_answers, tell_errors
 from mngdb.cli.layout import shortened
+from mngdb.cli.lazy import Elsewhere
 from mngdb.words import many, plain, span
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _WIDTH = 100
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Elsewhere, invoke_without_command=True)
 @click.option("--instance", help="Show only this instance.")
 @click.option(
     "--watch",

@@ -90,7 +90,7 @@ def main(
             click.echo(error.format_message(), err=True)  # the whole help: no error to be told
             return 2
         if isinstance(error, click.UsageError) and error.ctx is not None:
-            hint = f"{error.ctx.command_path} --help"
+            hint = f"{error.ctx.command_path} {_instead(error, error.ctx)}"
         return fail(error.format_message(), hint, 2)
     except (click.Abort, KeyboardInterrupt):
         return fail("interrupted", None, 130)
@@ -104,6 +104,17 @@ def main(
         told = of_system(error)
         return fail(told.message, told.hint, told.exit_code)
     return result if isinstance(result, int) else 0
+
+
+def _instead(error: click.UsageError, context: click.Context) -> str:
+    """What comes after a command that was called wrongly: an argument that was taken for an option,
+    or what explains all of them."""
+    if isinstance(error, click.NoSuchOption):
+        for one in context.command.params:
+            if isinstance(one, click.Argument) and error.option_name == f"--{one.name}":
+                every = [a for a in context.command.params if isinstance(a, click.Argument)]
+                return " ".join(filter(None, (a.make_metavar(context) for a in every))) or "--help"
+    return "--help"
 
 
 def _fail(arguments: list[str], options: Options, message: str, hint: str | None, code: int) -> int:

@@ -11,6 +11,8 @@ from mngdb.cli.layout import shortened, table
 from mngdb.words import span
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mngdb.facts.sessions import Sessions
 
 _WIDTH = 60
@@ -67,7 +69,7 @@ def connections(options: Options, instance: str | None) -> int:
                 f"{holder.count} of {holder.limit}",
                 str(holder.idle),
                 span(holder.longest) if holder.idle else "-",
-                ", ".join(holder.clients[:3]) + (" …" if len(holder.clients) > 3 else ""),
+                _origins(holder.clients),
             )
             for holder in holders(one)
         ]
@@ -80,6 +82,22 @@ def connections(options: Options, instance: str | None) -> int:
         for text in advice(one):
             say(click.style(f"{name}: {text}", fg="yellow"))
     return code
+
+
+def _origins(clients: Sequence[str]) -> str:
+    """Addresses, each once, with what clients there call themselves; the first three."""
+    from ipaddress import ip_address
+
+    by: dict[str, list[str]] = {}
+    for one in clients:
+        host, _, name = one.partition(" ")
+        try:
+            ip_address(host)
+        except ValueError:  # a socket's client has a name at most
+            host, name = one, ""
+        by.setdefault(host, []).extend([name] if name else [])
+    shown = [f"{host} ({', '.join(names[:3])})" if names else host for host, names in by.items()]
+    return ", ".join(shown[:3]) + (" …" if len(shown) > 3 else "")
 
 
 def _ask(

@@ -1,4 +1,4 @@
-"""plan, up, restart, down, destroy, logs."""
+"""plan, up, restart, down, destroy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from mngdb.cli.common import (
     say,
     say_json,
     tell,
-    verbatim,
 )
 from mngdb.cli.layout import table
 from mngdb.words import COSTS, many, named, plain, span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mngdb.errors import MngdbError
     from mngdb.facts.doctor import Service
@@ -339,71 +338,6 @@ def destroy(options: Options, yes: str | None) -> None:
     else:
         _notices(staying)
         say(f"removed {name}" if there else f"nothing to remove: {name} does not exist here")
-
-
-@click.command()
-@click.argument("instance", required=False)
-@click.option(
-    "-F", "--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C."
-)
-@click.option(
-    "-n", "--lines", "--tail", default=50, show_default=True, help="Number of lines to start with."
-)
-@common
-def logs(options: Options, instance: str | None, follow: bool, lines: int) -> int:
-    """Show the log of INSTANCE, of the `agent`, or of a container that 'status' lists. Default: of
-    every server and the agent, each line after the name of what wrote it."""
-    from mngdb.errors import UsageError
-    from mngdb.ops.logs import every, tail
-    from mngdb.ops.logs import follow as watch
-
-    if options.json and follow:
-        raise UsageError("--json and --follow cannot be used together", "omit one of them")
-    context = options.context()
-    names = [instance] if instance is not None else every(context)
-    if options.json:
-        found = {name: tail(context, name, lines) for name in names}
-        document: dict[str, object] = {"stack": context.stack.name}
-        if instance is not None:
-            say_json(document | {"instance": instance, "lines": found[instance]})
-        else:
-            say_json(document | {"logs": found})
-        return 0
-    width = max(map(len, names), default=0)
-    shown, code = False, 0
-
-    def failed(error: MngdbError) -> None:
-        nonlocal code, shown
-        if instance is not None:
-            raise error
-        tell(f"{error.message}{f'; {error.hint}' if error.hint else ''}")
-        shown, code = True, error.exit_code
-
-    read = watch if follow else _tails
-    try:
-        for name, text in read(context, names, lines, failed):
-            verbatim(text if instance is not None else f"{name:<{width}}  {text}")
-            shown = True
-    except KeyboardInterrupt:
-        return code
-    if not shown and lines > 0:
-        tell(f"{instance or 'the stack'} has no log yet")
-    return code
-
-
-def _tails(
-    context: Context, names: Sequence[str], lines: int, failed: Callable[[MngdbError], None]
-) -> Iterator[tuple[str, str]]:
-    from mngdb.errors import MngdbError, of_system
-    from mngdb.ops.logs import tail
-
-    for name in names:
-        try:
-            found = tail(context, name, lines)
-        except (MngdbError, OSError) as error:
-            failed(of_system(error))
-        else:
-            yield from ((name, text) for text in found)
 
 
 # --- how it looks

@@ -9,12 +9,13 @@ import click
 
 from mngdb.cli.common import Options, common, in_full, say, say_json, size, tell
 from mngdb.cli.layout import table
+from mngdb.cli.lazy import Elsewhere
 
 if TYPE_CHECKING:
     from mngdb.ops.stacks import StackRow
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Elsewhere, invoke_without_command=True)
 @common
 @click.pass_context
 def stacks(ctx: click.Context, options: Options) -> None:

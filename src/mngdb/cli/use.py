@@ -17,10 +17,14 @@ from mngdb.cli.lazy import Elsewhere
 @common
 def url(options: Options, instance: str, app: str | None, restored: bool) -> None:
     """Print the connection string of APP for INSTANCE. Default: the administrator's."""
+    from mngdb.errors import UsageError
     from mngdb.ops import access
     from mngdb.ops.backup import restored as beside
 
     context = options.context()
+    if app in context.stack.instances and instance in context.stack.apps:
+        text = f"{instance!r} is an app and {app!r} an instance: the instance comes first"
+        raise UsageError(text, f"mngdb url {app} {instance}")
     found = (beside if restored else access).url(context, instance, app)
     document = {"stack": context.stack.name, "instance": instance, "app": app, "url": found}
     options.say(document, found)

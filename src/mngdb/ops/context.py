@@ -198,7 +198,10 @@ class Context(Struct, frozen=True, dict=True):
         if found is None:
             known = ", ".join(self.stack.instances)
             near = did_you_mean(name, self.stack.instances)
-            raise UsageError(f"no instance named {name!r}{near}", f"instances in the file: {known}")
+            text = f"no instance named {name!r}{near}"
+            if name in self.stack.apps:
+                text = f"{name!r} is an app, and an instance is expected here"
+            raise UsageError(text, f"instances in the file: {known}")
         return found
 
     def logins(self, instance: Instance) -> list[str]:

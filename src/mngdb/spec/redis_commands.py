@@ -71,6 +71,8 @@ _NEIGHBOURS = {
     "script|kill": "it ends the scripts of other apps",
     "script|show": "it shows the scripts of other apps",
 }
+#: Of these, what deletes or moves keys that are not the app's.
+_DELETE = ("flushall", "flushdb", "swapdb")
 #: Categories that have some of the above, whatever mngdb takes away afterwards.
 _CATEGORIES = {
     "@all": "it is every command",
@@ -97,6 +99,11 @@ def check_rule(value: str) -> str:
 def harms_neighbours(rule: str) -> str | None:
     """Why a rule cannot be where other apps are, in a clause; None: it can."""
     return _effect(rule, _NEIGHBOURS)
+
+
+def deletes(rule: str) -> bool:
+    """Whether a rule permits what takes the keys of all apps."""
+    return rule[0] == "+" and rule[1:] in _DELETE
 
 
 def denies(rule: str, needed: str) -> bool:

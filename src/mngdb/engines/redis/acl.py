@@ -16,7 +16,7 @@ from mngdb.model import DesiredInstance
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.redis import RedisGrant
-from mngdb.spec.redis_commands import AFTER_CATEGORIES
+from mngdb.spec.redis_commands import AFTER_CATEGORIES, deletes
 
 ADMIN = "admin"
 DEFAULT = "default"
@@ -248,9 +248,10 @@ def permitted(rules: str, categories: Mapping[str, frozenset[str]]) -> frozenset
     return found - {command.partition("|")[0] for command in every if "|" in command}
 
 
-def wanted(asked: DesiredInstance) -> dict[str, User]:
+def wanted(asked: DesiredInstance, *, sparing: bool = False) -> dict[str, User]:
     """Every login that the file asks for, without the apps' while it is closed. The server's own
-    two only where it is ours."""
+    two only where it is ours. `sparing`: without what deletes the keys of all, for there are some
+    of apps that left the file."""
     users = {}
     apps = {} if asked.instance.closed else asked.instance.granted(RedisGrant)
     if asked.managed:
@@ -261,6 +262,9 @@ def wanted(asked: DesiredInstance) -> dict[str, User]:
     for app, grant in apps.items():
         both = filter(None, (asked.secrets[app], asked.also.get(app)))
         name = login_name(app, grant)
+        if sparing:
+            commands = [rule for rule in grant.commands if not deletes(rule)]
+            grant = grant.model_copy(update={"commands": commands})
         users[name] = app_user(name, grant, both, asked.mark)
     return users
 

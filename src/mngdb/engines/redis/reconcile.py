@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mngdb.engines import logins
@@ -13,6 +13,7 @@ from mngdb.errors import UsageError
 from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.redis import EVENTS, RedisGrant, events
+from mngdb.spec.redis_commands import deletes
 
 if TYPE_CHECKING:
     from mngdb.engines.redis.client import Session
@@ -173,8 +174,10 @@ def _changes(asked: DesiredInstance, facts: Facts, notices: list[Notice]) -> Ite
 def _wanted_users(
     asked: DesiredInstance, facts: Facts, notices: list[Notice]
 ) -> Iterator[Step[Session]]:
-    apps = acl.by_login(asked)
-    for name, user in acl.wanted(asked).items():
+    apps, left = acl.by_login(asked), _left(asked, facts)
+    if left:
+        notices += _spared(asked, left)
+    for name, user in acl.wanted(asked, sparing=bool(left)).items():
         found = facts.users.get(name)
         login = _login(found, user) if found else None
         user = user.marked(logins.mark(asked, login)) if login else user
@@ -199,6 +202,25 @@ def _wanted_users(
         # sessions that began with more rights may be in the middle of using them
         kick = found is not None and action != "grant" and _rights(found) != _rights(user)
         yield _step(asked, action, app, detail, _set_user(user, facts.acl_file, kick=kick))
+
+
+def _left(asked: DesiredInstance, facts: Facts) -> list[str]:
+    """Logins whose apps left the file, and that nobody drops now: their keys may be there."""
+    kept = acl.wanted(asked)
+    others = (_login(user) for name, user in facts.users.items() if name not in kept)
+    return [one.name for one in others if logins.unwanted(asked, one) in {"close", "closed"}]
+
+
+def _spared(asked: DesiredInstance, left: Sequence[str]) -> Iterator[Notice]:
+    """Who does not get a command that would delete the keys of apps that left the file."""
+    for app, grant in asked.instance.granted(RedisGrant).items():
+        if rules := [rule for rule in grant.commands if deletes(rule)]:
+            yield Notice(
+                asked.instance.name,
+                f"{app} does not get {' '.join(rules)} yet: that would delete the keys of "
+                f"{', '.join(left)}, which left the file",
+                f"once their logins are dropped ('mngdb up --prune'), {app} gets it",
+            )
 
 
 def _widened(

@@ -306,10 +306,11 @@ def _listener(host: str, port: int, but: Collection[int]) -> str | None:
 
 
 def _stack(pid: int) -> str | None:
-    """The name of the stack whose data a process works in."""
+    """The name of the stack that a process works for: a server in its data, an agent in its
+    state."""
     try:
-        folder = str(Path(f"/proc/{pid}/cwd").readlink())
+        folder = f"{Path(f'/proc/{pid}/cwd').readlink()}/"
     except OSError:
         return None  # it has ended, or is another account's
-    match = re.search(r"/stacks/([^/]+)-[0-9a-f]{8}/servers/", folder)
+    match = re.search(r"/stacks/([^/]+)-[0-9a-f]{8}/", folder)
     return match[1] if match else None
