@@ -107,6 +107,29 @@ def test_a_redis_login_of_nobodys_is_closed_when_the_command_names_it(
         assert rules.endswith("~* &* +@all")
 
 
+def test_logins_of_another_projects_stack_stay(cli: Cli, intruder: Any) -> None:
+    """That project has these servers as external ones; `up` closed its apps."""
+    intruder("~new1:*", "+get", "(~mngdb:theirs/82aabeef resetchannels -@all)")
+    with mongo_as(cli) as client:
+        role, mark = {"role": "readWrite", "db": "new1"}, {"mngdb": "theirs/82aabeef"}
+        client.admin.command("createUser", "new1", pwd=SECRET, roles=[role], customData=mark)
+        try:
+            cli.ok("up", "--prune")
+            assert cli.json("plan")["steps"] == []
+            said = notices(cli)
+            for name in ("intruder", "new1"):
+                text = f"the login {name} belongs to the stack theirs of another project"
+                assert text in " ".join(said.split())
+            with pymongo.MongoClient[Any](
+                port=cli._ports[2], username="new1", password=SECRET
+            ) as theirs:
+                theirs.new1.item.insert_one({"a": 1})
+        finally:
+            client.admin.command("dropUser", "new1")
+    with redis.Redis(port=cli._ports[1], username="intruder", password=SECRET) as theirs_too:
+        assert theirs_too.get("new1:a") is None
+
+
 @pytest.mark.parametrize(
     ("database", "name"), [("admin", "intern"), ("shop", "intern@shop"), ("shop", "shop@shop")]
 )

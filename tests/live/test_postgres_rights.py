@@ -141,6 +141,18 @@ def test_a_login_that_the_file_does_not_name_is_told_with_its_powers(guest: Cli)
     assert guest.json("plan")["steps"] == []
 
 
+def test_a_login_of_another_projects_stack_stays(guest: Cli) -> None:
+    """That project has this server as an external one; `up` closed its apps."""
+    mark = "mngdb: an app of stack theirs/82aabeef"
+    sql(guest, f"COMMENT ON ROLE guest IS '{mark}'", "ALTER ROLE guest CREATEDB")
+    guest.ok("up", "--prune")
+    assert guest.json("plan")["steps"] == []
+    text = "the login guest belongs to the stack theirs of another project (CREATEDB)"
+    assert text in notices(guest)
+    query = "SELECT rolcanlogin AND rolcreatedb FROM pg_roles WHERE rolname = 'guest'"
+    assert value(guest, query)
+
+
 def test_a_login_of_nobodys_is_closed_only_when_the_command_names_it(guest: Cli) -> None:
     sql(guest, "GRANT CREATE ON SCHEMA public TO guest", database="shop")
     sql(guest, "SET ROLE guest", "CREATE TABLE theirs (id int)", database="shop")

@@ -13,7 +13,7 @@ _EXTERNAL = "instances: {kept: {engine: redis, target: {external: {url: 'redis:/
 _SITE = Site("", "", "", "", 0, Program("", "", ""), ())
 OURS, OTHERS, NOBODYS = "mine", "another", None
 ID = "0a1b2c3d"
-THIS, NAMESAKES = f"mine/{ID}", "mine/99999999"
+THIS, NAMESAKES, PROJECTS = f"mine/{ID}", "mine/99999999", "theirs/99999999"
 
 
 def asked(managed: bool, *allow: str, engine: str = "redis") -> DesiredInstance:
@@ -31,6 +31,7 @@ def asked(managed: bool, *allow: str, engine: str = "redis") -> DesiredInstance:
         (True, NOBODYS, False, False),
         (True, NOBODYS, True, True),
         (True, NAMESAKES, True, False),
+        (True, PROJECTS, False, True),
         (False, OURS, True, False),
         (False, THIS, True, False),
         (False, NAMESAKES, False, True),
@@ -62,7 +63,10 @@ def test_two_stacks_do_not_fight_for_a_login(allow: tuple[str, ...]) -> None:
         (True, OTHERS, True, ("close", "drop", "drop")),
         (True, NOBODYS, True, ("report", "shut", "report")),
         (True, NOBODYS, False, ("leave", "leave", "leave")),
-        (True, NAMESAKES, True, ("close", "drop", "drop")),
+        (True, THIS, True, ("close", "drop", "drop")),
+        (True, NAMESAKES, True, ("report", "shut", "report")),
+        (True, PROJECTS, True, ("report", "shut", "report")),
+        (True, PROJECTS, False, ("leave", "leave", "leave")),
         (False, OURS, True, ("close", "drop", "drop")),
         (False, THIS, True, ("close", "drop", "drop")),
         (False, NAMESAKES, True, ("leave", "leave", "leave")),

@@ -1,17 +1,19 @@
 """What becomes of a login: one policy for all engines. Pure.
 
 A login that mngdb makes carries a mark on the server: the name of its stack, on a server of others
-with the stack's ID. Who shares the vault's password for a login is the same team, whatever the ID.
+with the stack's ID: an ID that is not this stack's is another project's, on a server of ours, too.
+Who shares the vault's password for a login is the same team, whatever the ID.
 
 | the login is                | on a server of ours                       | on somebody else's |
 |-----------------------------|-------------------------------------------|--------------------|
 | in the file alone           | create                                    | create             |
 | in both, this stack's       | mend                                      | mend               |
-| in both, of another's name  | mend                                      | refuse             |
+| in both, of another's name  | mend; take over where the mark has an ID  | refuse             |
 | in both, of another's ID    | mend                                      | take over          |
 | in both, unmarked           | mend; take over where it may own data     | take over          |
 | on the server, this stack's | close, or drop                            | close, or drop     |
 | on the server, another's    | close, or drop                            | leave              |
+| on the server, another's ID | report, or shut                           | leave              |
 | on the server, unmarked     | report, or shut                           | leave              |
 
 Taking over, dropping and shutting need consent: `--allow` with the login's name, or `--prune` for
@@ -72,13 +74,15 @@ def needs_consent(asked: DesiredInstance, login: Login, *, owning: bool = False)
         return False
     if login.mark is None:
         return owning or not asked.managed
-    return _namesakes(asked, login) and not login.agrees
+    if asked.managed and login.stack == asked.stack:
+        return False  # data of this project, which was brought here
+    return _strangers(asked, login) and not login.agrees
 
 
 def mark(asked: DesiredInstance, login: Login) -> str:
-    """The mark that a login of the file has to carry. One that a namesake of this stack made, which
-    has the same vault, keeps its own until the command names it."""
-    shared = login.agrees and _namesakes(asked, login)
+    """The mark that a login of the file has to carry. One that another project made, which has the
+    same vault, keeps its own until the command names it."""
+    shared = login.agrees and _strangers(asked, login)
     kept = shared and _label(asked, login) not in asked.allow
     return login.mark if kept and login.mark else asked.mark
 
@@ -88,9 +92,7 @@ def unwanted(
 ) -> Literal["drop", "close", "closed", "shut", "report", "leave"]:
     """What becomes of a login that the file does not have: of an app that left it, or of somebody
     else's."""
-    ours = login.mark is not None
-    if not asked.managed:
-        ours = login.stack == asked.stack and not _namesakes(asked, login)
+    ours = login.mark is not None and not _strangers(asked, login)
     named, pruned = _label(asked, login) in asked.allow, "*" in asked.allow
     # on an adopted server others may use it: it is dropped by both words alone
     if ours and (named and pruned if asked.instance.adopt else named or pruned):
@@ -162,15 +164,26 @@ def reported(
     asked: DesiredInstance, login: Login, powers: str, *, more: str = "", reopen: str = ""
 ) -> Notice:
     """A login that the file does not name, with what it may do. `reopen`: what opens it again."""
-    text = f"the login {login.name} is not in the file" + (f" ({powers})" if powers else "") + more
-    hint = f"make it an app, or close it: mngdb up --allow {shlex.quote(login.name)}"
+    text, then = f"the login {login.name} is not in the file", "make it an app, or close it"
+    if login.mark is not None:
+        text = f"the login {login.name} belongs to the stack {login.stack} of another project"
+        then = "it stays as it is; once nobody needs it, close it"
+    text += (f" ({powers})" if powers else "") + more
+    hint = f"{then}: mngdb up --allow {shlex.quote(login.name)}"
     return Notice(asked.instance.name, text, hint + (f" ({reopen})" if reopen else ""))
+
+
+def _strangers(asked: DesiredInstance, login: Login) -> bool:
+    """Whether the stack of another project made a login, which has this server as an external one:
+    a server of ours may have had another name, and no ID."""
+    stack, _, number = (login.mark or "").partition("/")
+    other = number not in {"", asked.id}
+    return other if asked.managed else bool(stack) and (other or stack != asked.stack)
 
 
 def _namesakes(asked: DesiredInstance, login: Login) -> bool:
     """Whether another stack of this one's name made a login on a server of others."""
-    stack, _, number = (login.mark or "").partition("/")
-    return not asked.managed and stack == asked.stack and number not in {"", asked.id}
+    return not asked.managed and login.stack == asked.stack and _strangers(asked, login)
 
 
 def _label(asked: DesiredInstance, login: Login) -> str:

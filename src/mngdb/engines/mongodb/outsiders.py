@@ -33,7 +33,7 @@ def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Ses
     """Those that the command names lose their roles, the only way in which the server closes a
     login; the password and the data stay, and the step says what it had."""
     for name, (database, user) in found(asked, facts).items():
-        if logins.unwanted(asked, logins.Login(name)) == "shut":
+        if logins.unwanted(asked, logins.Login(name, user.mark)) == "shut":
             text = f"it is not in the file: its roles {_roles(user)}"
             yield make("revoke", name, text, _close(database, user.name), True)
 
@@ -41,7 +41,7 @@ def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Ses
 def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
     """The others, with what they may do."""
     for name, (_, user) in found(asked, facts).items():
-        login = logins.Login(name)
+        login = logins.Login(name, user.mark)
         if logins.unwanted(asked, login) == "report":
             yield logins.reported(asked, login, _roles(user))
 

@@ -226,12 +226,12 @@ def _roles(session: Session, asked: DesiredInstance, superuser: bool) -> dict[st
 
 
 def _others(asked: DesiredInstance, found: Mapping[str, Role]) -> list[str]:
-    """Those that neither the file names nor this stack made."""
+    """Those that neither the file names nor this stack, or an earlier one on our server, made."""
     return [
         name
         for name, role in found.items()
         if app_of(name) not in asked.instance.grants
-        and unwanted(asked, login_of(asked, name, role)) == "leave"
+        and unwanted(asked, login_of(asked, name, role)) in {"leave", "report", "shut"}
     ]
 
 

@@ -25,7 +25,7 @@ Advice = tuple[str, str]
 def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step[Session]]:
     """The logins that the command names are closed. Password, rights and data stay as they are."""
     for one in facts.outsiders:
-        if logins.unwanted(asked, logins.Login(one.name)) == "shut":
+        if logins.unwanted(asked, _login(one, facts)) == "shut":
             detail = "it is not in the file; login disabled, what it owns is kept"
 
             def close(session: Session, name: str = one.name) -> None:
@@ -37,7 +37,7 @@ def steps(make: MakeStep, asked: DesiredInstance, facts: Facts) -> Iterator[Step
 def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
     """The others, with what they may do beyond any login; those of another project."""
     for one in facts.outsiders:
-        login = logins.Login(one.name)
+        login = _login(one, facts)
         if logins.unwanted(asked, login) == "report":
             powers = "; ".join(_powers(one, facts))
             reopen = f"ALTER ROLE {Identifier(one.name).as_string(None)} LOGIN reopens it"
@@ -48,6 +48,11 @@ def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:
         **({MONITOR: facts.monitor} if facts.monitor else {}),
     }
     yield from logins.namesakes(asked, (login_of(asked, *one) for one in marked.items()))
+
+
+def _login(one: Outsider, facts: Facts) -> logins.Login:
+    made = facts.namesakes.get(one.name)
+    return logins.Login(one.name, made.mark if made else None)
 
 
 def options(facts: Facts, ours: Collection[str]) -> Iterator[Advice]:

@@ -295,10 +295,10 @@ def _unwanted_users(
                 notices.append(logins.closed(asked, login))
             case "closed":
                 notices.append(logins.closed(asked, login))
-            case "shut":
+            case "shut" if user.on:
                 detail, run = "it is not in the file; login disabled", _switch_off(name)
                 yield _step(asked, "revoke", name, detail, run, destructive=True)
-            case "report":
+            case "report" if user.on:
                 rules = " ".join((*sorted(user.keys), *sorted(user.channels), user.commands))
                 more = "; it is lost when the server restarts"
                 notices.append(logins.reported(asked, login, rules, more=more))
