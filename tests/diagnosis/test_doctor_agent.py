@@ -27,7 +27,7 @@ def restarted(cli: Cli, before: int) -> bool:
     return pid_of(cli, "mng-redis") != before
 
 
-def test_crashes_that_are_over_are_for_watching_until_the_next_up(cli: Cli) -> None:
+def test_crashes_that_are_over_are_for_watching_until_up_names_the_server(cli: Cli) -> None:
     cli.write(STACK)
     cli.ok("up")
     for _ in range(3):
@@ -40,6 +40,8 @@ def test_crashes_that_are_over_are_for_watching_until_the_next_up(cli: Cli) -> N
     (crashed,) = [one for one in answer["watch"] if "was restarted 3 times" in one["text"]]
     assert crashed["instances"] == ["redis"]
     assert cli.json("up")["steps"] == []
+    assert crashed in cli.json("doctor")["watch"]
+    assert cli.json("up", "redis")["steps"] == []
     assert not [one for one in cli.json("doctor")["watch"] if "crashed" in one["text"]]
 
 

@@ -110,6 +110,37 @@ def test_a_session_that_was_idle_for_too_long_is_told_as_a_warning() -> None:
     assert one.remedy.startswith("apps.shop.postgres.idle_in_transaction_timeout: ")
 
 
+def test_what_a_server_without_room_refused_is_told_as_a_warning() -> None:
+    full = 'could not extend file "base/5/16389": No space left on device'
+    found = of_postgres(
+        'shop@shop [unknown] FATAL:  too many connections for role "shop"',
+        "shop@shop [unknown] FATAL:  sorry, too many clients already",
+        "shop@shop [unknown] FATAL:  remaining connection slots are reserved for roles with the "
+        "SUPERUSER attribute",
+        'shop@shopp [unknown] FATAL:  database "shopp" does not exist',
+        f"shop@shop app ERROR:  {full}",
+        "shop@shop app STATEMENT:  INSERT INTO t VALUES ('secret-word')",
+        "shop@shop app ERROR:  out of memory",
+        'shop@shop app ERROR:  database "shopp" does not exist',
+        'shop@shop app ERROR:  could not resize shared memory segment "/PostgreSQL.1" to 9 '
+        "bytes: No space left on device",
+    )
+    assert list(found) == [
+        "a connection to 'shop': too many connections for role (53300)",
+        "a connection to 'shop': too many clients (53300)",
+        "a connection to 'shop': remaining connection slots are reserved (53300)",
+        "a login to 'shopp': no such database (3D000)",
+        "INSERT: No space left on device (53100)",
+        "a statement: out of memory (53200)",
+    ]
+    assert all(one.mild for one in found.values())
+    remedies = [one.remedy for one in found.values()]
+    assert "mngdb connections postgres" in remedies[0]
+    assert "does not exist: 'mngdb env shop'" in remedies[3]
+    assert "host.disk-free" in remedies[4]
+    assert "mngdb memory postgres" in remedies[5]
+
+
 def of_mongodb(
     asked: DesiredInstance, lines: Sequence[str], probes: Sequence[Probe] = ()
 ) -> tuple[Denied, ...]:
@@ -298,6 +329,7 @@ def test_refusals_are_read_as_a_log_grows() -> None:
         f"{AT} shop@shop app ERROR:  permission denied for table t",
         f'{AT} shop@shop [unknown] FATAL:  password authentication failed for user "shop"',
         f"{AT} shop@shop app FATAL:  terminating connection due to idle-session timeout",
+        f'{AT} shop@shop [unknown] FATAL:  too many connections for role "shop"',
         "",
     ]
     read = postgres_log.Reader("Asia/Seoul").read("\n".join(lines).encode())

@@ -83,11 +83,25 @@ def test_a_server_that_crashed_and_works_again_explains_nothing(
     answer = judge(replace(stack_of(redis), alerts=(fired,)))
     assert [one.trouble.cause for one in answer.wrong] == ["login-auth"]
     assert "was restarted" in answer.watch[-1].text
-    assert judge(replace(stack_of(replace(redis, crashes=())), alerts=(fired,))).watch == ()
+    (told,) = judge(replace(stack_of(replace(redis, crashes=())), alerts=(fired,))).watch
+    assert "UnitRestarting is firing" in told.text
     refused = replace(redis, refusal=Refusal("down", "connection refused", ""))
     answer = judge(replace(stack_of(refused), alerts=(fired,)))
     assert "keeps crashing" in answer.wrong[0].trouble.text
     assert answer.watch == ()
+
+
+def test_an_alert_on_refused_writes_is_no_trouble_where_the_server_takes_them() -> None:
+    fired = Fired("RedisWritesRefused", "critical", "redis", "Redis redis refuses writes")
+    works, full = (
+        Diagnosis("redis", "shop", None),
+        Diagnosis("redis", "shop", "full", None, "memory"),
+    )
+    answer = judge(replace(stack_of(server("redis", logins=(works,))), alerts=(fired,)))
+    assert not answer.wrong
+    assert "takes writes again" in answer.watch[0].text
+    answer = judge(replace(stack_of(server("redis", logins=(full,))), alerts=(fired,)))
+    assert [one.trouble.cause for one in answer.wrong] == ["memory-full"]
 
 
 def test_what_is_not_backed_up_is_told_once_and_not_of_a_server_that_is_down() -> None:

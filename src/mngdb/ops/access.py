@@ -220,9 +220,11 @@ def from_log(context: Context, instance: Instance, error: ConnectError) -> Conne
         return error
     line, code = found
     kind, helps = _LACKS.get(code, (error.kind, ""))
-    hint = "; ".join(filter(None, [helps, error.hint]))
-    text = error.message if os.strerror(code) in error.message else f"{error.message}; log: {line}"
-    return ConnectError(text, hint, kind)
+    what = os.strerror(code)
+    # a line of JSON says it in a long one
+    said = what if line.startswith("{") else line
+    text = error.message if what in error.message else f"{error.message}; log: {said}"
+    return ConnectError(text, helps or error.hint, kind)
 
 
 def _refused(context: Context, instance: Instance, app: str, error: ConnectError) -> ConnectError:

@@ -1,4 +1,5 @@
-"""When the agent restarted servers that had crashed, since the last `up` or `restart` of theirs.
+"""When the agent restarted servers that had crashed, since they were last looked at: `up` and
+`restart` of a server by its name forget it, those of the whole stack only what is long past.
 
 Written under the stack's lock alone.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mngdb import disk
@@ -14,6 +16,7 @@ from mngdb.identity.record import now
 
 #: Of each server so many times are kept.
 _KEPT = 100
+_RECENT = timedelta(hours=1)
 
 
 def since_up(state: Path) -> dict[str, tuple[str, ...]]:
@@ -32,9 +35,14 @@ def note(state: Path, unit: str) -> None:
 
 
 def forget(state: Path, units: Iterable[str] | None = None) -> None:
-    """`up` looks at them; None: at all of them."""
+    """Somebody looks at these units; None: at the stack as a whole, as people do in the middle of
+    trouble, too: then a unit is forgotten that has not crashed within the last hour."""
     found = since_up(state)
-    gone = set(found) if units is None else set(units) & set(found)
+    if units is None:
+        recent = (datetime.now(UTC) - _RECENT).isoformat(timespec="seconds")
+        gone = {unit for unit, times in found.items() if not times or times[-1] < recent}
+    else:
+        gone = set(units) & set(found)
     if gone:
         _write(state, {unit: times for unit, times in found.items() if unit not in gone})
 

@@ -329,9 +329,13 @@ def _connections(facts: StackFacts) -> Iterator[Trouble]:
             command = f"mngdb connections {server.instance}; then restart {app} or fix its pool"
             yield Trouble("connections", text, command, name, app)
         for app in refused:
-            held = next((one.count for one in most if app_of(one.app) == app), 0)
+            held, idle = next(((o.count, o.idle) for o in most if app_of(o.app) == app), (0, 0))
             text = f"{app} has reached its connection limit on {server.instance}: {held}"
-            command = f"mngdb connections {server.instance}; apps: {{{app}: {{… connections: …}}}}"
+            then = f"apps: {{{app}: {{{server.instance}: {{… connections: …}}}}}}"
+            if 2 * idle > held:
+                text += f", {idle} idle"
+                then = f"then restart {app} or fix its pool"
+            command = f"mngdb connections {server.instance}; {then}"
             yield Trouble("app-limit", text, command, name, app)
 
 
@@ -417,15 +421,29 @@ _REFUSED = {
 }
 
 
+#: Alerts on what was refused within the last minutes, of which doctor tries whether it still is.
+_TRIED = {"RedisWritesRefused"}
+
+
 def _alerts(facts: StackFacts) -> Iterator[Trouble]:
+    forgotten = {one.instance for one in facts.servers if one.crashes == ()}
+    works = {
+        one.instance
+        for one in facts.servers
+        if one.logins and all(login.problem is None for login in one.logins)
+    }
     for one in facts.alerts:
-        if one.name == _RESTARTING:
+        if one.name == _RESTARTING and one.instance not in forgotten:
             continue
         where = (one.instance,) if one.instance else ()
-        watch = one.severity != "critical"
+        over = one.name in _TRIED and one.instance in works
+        watch = over or one.severity != "critical"
+        text = f"alert {one.name} is firing: {one.summary}"
+        if over:
+            text = f"alert {one.name} is still firing: {one.instance} takes writes again"
         yield Trouble(
             _REFUSED.get(one.name) or ("watch" if watch else "alert"),
-            f"alert {one.name} is firing: {one.summary}",
+            text,
             "see its chapter in 'mngdb render runbooks'",
             where,
             watch=watch,

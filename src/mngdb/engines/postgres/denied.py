@@ -31,6 +31,14 @@ from mngdb.secret import app_of
 from mngdb.spec.postgres import PostgresGrant
 
 _EXTENSION = ("extension", "create extension")
+#: Groups of what the log has that tell of no right which an app lacks.
+_MILD = {"login", "idle", "limit", "full"}
+_ADDRESS = "'mngdb env {app}' prints its address"
+#: SQLSTATE to what helps where the server had no room.
+_ROOM = {
+    "53100": "its disk was full: 'mngdb check --only host.disk-free' shows what is free",
+    "53200": "'mngdb memory {instance}' shows what the server uses",
+}
 _LACKED = "the server does not have the extension"
 
 
@@ -59,7 +67,7 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
             _remedy(asked, same[-1], lacking[app_of(login), fresh(same[-1])]),
             len(same),
             max(0.0, now - same[-1].at),
-            mild=bool(same[-1].said.get("login") or same[-1].said.get("idle")),
+            mild=not _MILD.isdisjoint(same[-1].said),
             over=not fresh(same[-1]),
         )
         for (login, what), same in by.items()
@@ -88,13 +96,19 @@ def _remedy(asked: DesiredInstance, one: Refusal, every: Sequence[Refusal]) -> s
         return f"{place}.idle_in_transaction_timeout: …, or commit before waiting"
     if said.get("idle"):
         return "the setting idle_session_timeout ends it"
+    if said.get("limit"):
+        return f"'mngdb connections {asked.instance.name}' shows who holds them"
+    if said.get("full"):
+        return _ROOM[one.code].format(instance=asked.instance.name)
     if said.get("login") == "password":
         return OLD_CLIENT.format(app=app)
+    if said.get("login") == "database":
+        return f"its client asks for a database that does not exist: {_ADDRESS.format(app=app)}"
     if said.get("login") and not grant.covers(one.database):
         names = [o.database for o in every if o.said.get("login") and not grant.covers(o.database)]
         return more_databases(place, app, names, grants)[one.database]
     if said.get("login"):
-        return f"'mngdb plan' shows what its login lacks; 'mngdb env {app}' prints its address"
+        return f"'mngdb plan' shows what its login lacks; {_ADDRESS.format(app=app)}"
     if said.get("to") == "create database" and grant.access == "owner":
         return PERMITTED if grant.create_databases else f"{place}.create_databases: true"
     if said.get("to") in _EXTENSION:

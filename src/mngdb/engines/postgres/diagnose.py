@@ -44,7 +44,7 @@ _TABLES = """
 def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
     """One sentence on what is wrong, or None. Leaves nothing behind: all is rolled back. Raises
     ConnectError when no login succeeds, or when the disk is full (kind `disk`), and StepError
-    where a setting is in the way."""
+    where a setting is in the way or the server lacks an extension."""
     grant = asked.instance.granted(PostgresGrant)[app]
     for name in grant.names:
         wrong = _in_database(replace(access, database=name), grant, asked.instance.adopt)
@@ -185,7 +185,8 @@ def _power(
 
 
 def _lacking(connection: psycopg.Connection[Any], grant: PostgresGrant) -> str | None:
-    """An extension that the file gives the app and the database does not have."""
+    """An extension that the file gives the app and the database does not have. Raises StepError
+    where 'up' cannot install it."""
     if not grant.extensions:
         return None
     found = connection.execute(
@@ -198,4 +199,5 @@ def _lacking(connection: psycopg.Connection[Any], grant: PostgresGrant) -> str |
     name, available = found
     if available:
         return f"the extension {name} is not installed; run 'mngdb up'"
-    return f"the server does not have the extension {name}; 'mngdb plan' names its package"
+    text = f"the server does not have the extension {name}"
+    raise StepError(text, "'mngdb plan' names its package; or remove it from 'extensions'")

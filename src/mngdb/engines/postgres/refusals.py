@@ -59,10 +59,21 @@ _REFUSED = (
         "",
     ),
     (re.compile(r'(?P<login>role) ".*" (?:does not exist|is not permitted to log in)'), "28000"),
+    (re.compile(r'(?P<login>database) ".*" does not exist'), "3D000"),
+    (
+        re.compile(
+            r"(?:sorry, )?(?P<limit>too many connections for (?:role|database)|too many clients"
+            r"|remaining connection slots are reserved) .*"
+        ),
+        "53300",
+    ),
+    # shared memory has a file system of its own
+    (re.compile(r"could not (?!resize shared).*: (?P<full>No space left on device)"), "53100"),
+    (re.compile(r"(?P<full>out of (?:shared )?memory)"), "53200"),
 )
 SELECT, WRITES = frozenset({"SELECT", "COPY"}), frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 #: What is said to a client that is then turned away; an app could raise such an error itself.
-_FATAL = {"login", "idle"}
+_FATAL = {"login", "idle", "limit"}
 
 
 class Refusal(Struct, frozen=True):
@@ -82,10 +93,17 @@ class Refusal(Struct, frozen=True):
         """What was refused."""
         said = self.said
         if said.get("login"):
-            why = {"password": "wrong password or unknown role", "role": "no such role"}
+            why = {
+                "password": "wrong password or unknown role",
+                **{kind: f"no such {kind}" for kind in ("role", "database")},
+            }
             text = f"a login to {quoted(self.database)}: {why.get(said['login'], said['login'])}"
         elif said.get("idle"):
             return f"a session to go on after the {said['idle']} timeout"
+        elif said.get("limit"):
+            text = f"a connection to {quoted(self.database)}: {said['limit']}"
+        elif said.get("full"):
+            text = f"{self.verb or 'a statement'}: {said['full']}"
         elif said.get("to") == "extension":
             text = f"the extension {quoted(said['name'])}, which is not available"
         elif said.get("to"):
@@ -166,9 +184,10 @@ class Reader:
         self._zone = ZoneInfo(timezone)
 
     def read(self, piece: bytes) -> list[Refused]:
-        """What whole lines tell; a session that was idle for too long was refused nothing."""
+        """What whole lines tell; a session that was idle for too long was refused nothing, and a
+        server without room refuses everybody."""
         return [
             Refused(one.login, one.at, "login" if one.said.get("login") else "access", one.by_mngdb)
             for one in refusals(piece, self._zone)
-            if not one.said.get("idle")
+            if not one.said.keys() & {"idle", "limit", "full"}
         ]
