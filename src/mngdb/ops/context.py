@@ -333,14 +333,15 @@ class Context(Struct, frozen=True, dict=True):
         known = [login for login in self.logins(instance) if login not in unknown]
         made = {app: generate() for app in unknown}
         word = ENGINE_INFO[instance.engine].login
+        noted = frozenset(self.applied().get(instance.name, ()))
         return DesiredInstance(
             stack=self.stack.name,
-            instance=instance,
+            instance=instance.heeding(noted),
             secrets=self._secrets(instance, known, going, invent) | made,
             site=self.target(instance).site(instance, find=find),
             also=valid.beside(self.vault, instance, going),
             unknown=unknown,
-            known=frozenset(self.applied().get(instance.name, ())),
+            known=noted,
             id=self.located.record.id[:8],
             allow=allow | {word + bare_login(name) for name in allow - {"*"}},
         )
