@@ -257,25 +257,6 @@ def test_the_policy_that_an_apps_jobs_needed_outlives_the_app(stack: Cli) -> Non
     assert planned(stack) == []
 
 
-def test_who_is_left_alone_may_not_flush_what_others_left(stack: Cli) -> None:
-    """An app that has an instance to itself gets FLUSHDB by its preset: not over their keys."""
-    server = FILE.partition("apps:")[0]
-    web = "  web: {redis: {keys: 'web:*', for: django}}\n"
-    stack.write(FILE + web)
-    stack.ok("up")
-    stack.write(server + "apps:\n" + web)
-    for arguments in ((), ("--prune",)):
-        stack.ok("up", *arguments)
-        with redis_as(stack) as admin:
-            assert not may(admin, "web", "FLUSHDB")
-    assert any("gets no +flushdb" in one["text"] for one in stack.json("plan")["remarks"])
-    assert planned(stack) == []
-    stack.write(server + "apps:\n" + web.replace("django}", "django, commands: ['+flushdb']}"))
-    assert ("change", "web") in said(converge(stack))
-    with redis_as(stack) as admin:
-        assert may(admin, "web", "FLUSHDB")
-
-
 def test_a_login_made_by_hand_is_told_and_left_alone(stack: Cli) -> None:
     with redis_as(stack) as admin:
         admin.execute_command("ACL", "SETUSER", "stranger", "on", ">x", "~s:*", "+get")

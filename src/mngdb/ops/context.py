@@ -333,15 +333,14 @@ class Context(Struct, frozen=True, dict=True):
         known = [login for login in self.logins(instance) if login not in unknown]
         made = {app: generate() for app in unknown}
         word = ENGINE_INFO[instance.engine].login
-        noted = frozenset(self.applied().get(instance.name, ()))
         return DesiredInstance(
             stack=self.stack.name,
-            instance=instance.heeding(noted),
+            instance=instance,
             secrets=self._secrets(instance, known, going, invent) | made,
             site=self.target(instance).site(instance, find=find),
             also=valid.beside(self.vault, instance, going),
             unknown=unknown,
-            known=noted,
+            known=frozenset(self.applied().get(instance.name, ())),
             id=self.located.record.id[:8],
             allow=allow | {word + bare_login(name) for name in allow - {"*"}},
         )

@@ -212,10 +212,6 @@ class BaseGrant(Model):
         other app uses."""
         return self
 
-    def heeding(self, noted: frozenset[str]) -> Self:
-        """The same where an earlier `up` noted that of the server."""
-        return self
-
     def unfit(self, app: str, *, alone: bool) -> Iterable[tuple[str, str, str]]:
         """What cannot be where other apps are, if it is not alone: key, sentence, hint."""
         return ()

@@ -27,8 +27,6 @@ Eviction = Literal[
     "volatile-ttl",
 ]
 
-#: Noted of a server that several apps use or used: keys of those that left may be there.
-SHARED = "shared"
 EVICTIONS: tuple[Eviction, ...] = get_args(Eviction)
 #: The setting that publishes what becomes of keys.
 EVENTS = "notify-keyspace-events"
@@ -266,7 +264,6 @@ class RedisGrant(BaseGrant):
     itself."""
 
     _written: RedisGrant | None = None
-    _alone: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -396,15 +393,7 @@ class RedisGrant(BaseGrant):
             }
         )
         found._written = self
-        found._alone = alone
         return found
-
-    def heeding(self, noted: frozenset[str]) -> RedisGrant:
-        """Without what harms others, where keys of apps that left the file may be: the file can say
-        it under `commands`."""
-        if self._alone and SHARED in noted:
-            return self.written.resolved(alone=False)
-        return self
 
     def unfit(self, app: str, *, alone: bool) -> Iterator[tuple[str, str, str]]:
         own = "give the app an instance of its own: instances: {NAME: {engine: redis, port: …}}"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from mngdb.spec.agent import Agent
 from mngdb.spec.app import AppKeys
@@ -72,10 +71,6 @@ class Instance(Struct, frozen=True):
     def granted(self, kind: type[G]) -> dict[str, G]:
         """App to right, given what those of its engine are: the file lets in no others."""
         return {app: one for app, one in self.grants.items() if isinstance(one, kind)}
-
-    def heeding(self, noted: frozenset[str]) -> Instance:
-        """The same with rights that heed what an earlier `up` noted of the server."""
-        return replace(self, grants={app: one.heeding(noted) for app, one in self.grants.items()})
 
     @property
     def managed(self) -> bool:

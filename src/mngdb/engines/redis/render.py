@@ -10,7 +10,7 @@ from mngdb.engines.redis import acl
 from mngdb.engines.redis.release import unreadable
 from mngdb.model import DesiredInstance, File, Site, Unit
 from mngdb.release import Data, Release
-from mngdb.spec.redis import SHARED, RedisInstance
+from mngdb.spec.redis import RedisInstance
 
 #: Settings of several words, which redis.conf takes unquoted.
 _LISTS = frozenset(
@@ -58,13 +58,10 @@ def policy(asked: DesiredInstance) -> str:
 
 
 def unmarked(asked: DesiredInstance) -> frozenset[str]:
-    """What the next `up` has to know: the eviction policy by which keys are not lost, and that
-    several apps have keys."""
+    """What the next `up` has to know of its eviction policy: that keys must not be lost."""
     found = policy(asked)
     derived = "eviction" not in spec_of(asked).model_fields_set and not found.startswith("allkeys")
-    shared = SHARED in asked.known or len(asked.instance.grants) > 1
-    said = [*([_KEEPS + found] if derived else []), *([SHARED] if shared else [])]
-    return frozenset(said if asked.managed else ())
+    return frozenset({_KEEPS + found} if derived and asked.managed else ())
 
 
 def settings(asked: DesiredInstance) -> dict[str, str]:

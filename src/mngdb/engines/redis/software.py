@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mngdb.engines.redis import render
 from mngdb.model import DesiredInstance, Notice
 from mngdb.spec.presets import Preset, Rights, presets
-from mngdb.spec.redis import EVENTS, SHARED, RedisGrant, events
+from mngdb.spec.redis import EVENTS, RedisGrant, events
 
 #: What may be evicted where software must not lose keys, to the policy.
 _POLICIES = {"noeviction": "noeviction", "volatile": "volatile-lru"}
@@ -103,15 +103,6 @@ def _kept(asked: DesiredInstance) -> Iterator[Notice]:
         text = f"{_POLICY} stays {policy}, which apps needed that have left the file"
         hint = f"where {said} may evict the keys that they left: {_hint(name, said)}"
         yield Notice(name, text, hint)
-    more = [
-        (app, rule)
-        for app, grant in asked.instance.granted(RedisGrant).items()
-        for rule in grant.written.resolved(alone=True).commands
-        if SHARED in asked.known and len(asked.instance.grants) == 1 and rule not in grant.commands
-    ]
-    for app, rule in more:
-        text = f"{app} gets no {rule}: apps that have left the file may have left keys"
-        yield Notice(name, text, f"once there are none: commands: ['{rule}']")
 
 
 def _keeps(policy: str, preset: Preset) -> bool:
