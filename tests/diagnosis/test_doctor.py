@@ -150,7 +150,7 @@ def test_an_app_that_used_up_its_own_connections(stack: Cli, resources: ExitStac
     (blog,) = [one for one in found["holders"] if one["app"] == "blog.2"]
     assert (blog["count"], blog["limit"]) == (2, 2)
     assert any(text.startswith("blog.2 has all the 2 connections") for text in found["advice"])
-    assert "apps: {blog: {postgres:" in stack.run("doctor", "blog").stderr
+    assert "apps: {blog: {postgres:" in stack.run("doctor", "blog").stdout
     resources.close()
     stack.ok("up")
 

@@ -228,7 +228,7 @@ def test_a_login_is_taken_over_only_by_its_name(teams: Teams, cli: Cli) -> None:
     assert isinstance(shop, Redis)
     init(cli, shop)
     set_secret(cli, "redis_shop", "not-the-one-that-it-has")
-    assert "mngdb secret set redis_shop stores" in cli.run("doctor", "shop").stderr
+    assert "mngdb secret set redis_shop stores" in cli.run("doctor", "shop").stdout
     cli.ok("up", "--allow", "cache")
     assert problems(cli, "cache") == {"redis": None}
     assert shop.enter("shop")
@@ -368,6 +368,6 @@ def test_doctor_takes_a_login_of_others_as_it_is(teams: Teams, cli: Cli) -> None
                 assert "11 app logins work" in cli.ok("doctor")
             postgres.sql("ALTER DATABASE grafana OWNER TO boss")
             postgres.sql("REVOKE CONNECT ON DATABASE grafana FROM PUBLIC, grafana")
-            assert "mngdb up --allow 'database grafana'" in cli.run("doctor", "grafana").stderr
+            assert "mngdb up --allow 'database grafana'" in cli.run("doctor", "grafana").stdout
         finally:
             admin.execute_command("ACL", "DELUSER", "narrow", "wide")

@@ -66,7 +66,7 @@ def test_an_app_works_with_its_rights_alone(stack: Cli) -> None:
             assert "problem" not in stack.ok("doctor", app)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             report.execute("DELETE FROM item")
-    assert "apps.report.postgres.access: readwrite" in stack.run("doctor", "report").stderr
+    assert "apps.report.postgres.access: readwrite" in stack.run("doctor", "report").stdout
 
 
 def test_every_check_can_be_judged_as_on_17(stack: Cli) -> None:

@@ -94,12 +94,12 @@ def test_the_line_of_the_file() -> None:
     assert remedies[0] == "apps.batch.postgres.access: owner"
     assert remedies[1] == "shop owns the database and has to do it, or grant it"
     assert remedies[2] == 'apps.batch.postgres.databases: ["lone", "new"]'
-    assert remedies[3] == "apps.shop.postgres.create_databases: true"
+    assert remedies[3] == "apps.shop.postgres: {database: shop, create_databases: true}"
     assert remedies[4] == "'shop' is the database of shop: it is for that app alone"
-    assert remedies[5] == 'apps.shop.postgres.extensions: ["a"]'
+    assert remedies[5] == 'apps.shop.postgres: {database: shop, extensions: ["a"]}'
     assert remedies[6].endswith(
         "install its package (docs/servers.md#extensions), then "
-        'apps.shop.postgres.extensions: ["a", "b"]'
+        'apps.shop.postgres: {database: shop, extensions: ["a", "b"]}'
     )
 
 
@@ -177,7 +177,7 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
         ("shop", "a login", 1, True),
     ]
     assert [one.times for one in of_mongodb(grants, lines)] == [3, 2]
-    assert found[0].remedy == 'apps.shop.mongodb.databases: ["shop", "other"]'
+    assert found[0].remedy == ('apps.shop.mongodb: {database: shop, databases: ["shop", "other"]}')
     assert "secret" not in str(found)
 
 

@@ -25,7 +25,8 @@ from tests.unit.test_denied import of_mongodb as read
 
 Refused = tuple[str, str, str]
 Access = Literal["readwrite", "readonly"]
-_LINE = re.compile(r"apps\.a\.redis\.(\w+): (?=\[)")
+#: A field of a right, or the last one of a right as a whole.
+_LINE = re.compile(r"apps\.a\.redis(?:: \{\w+: (?:\[[^]]*\]|\w+),)?[. ](\w+): (?=\[)")
 #: Files are read once.
 parsed = cache(stack)
 
@@ -190,6 +191,25 @@ def test_what_can_be_mended_is_first() -> None:
     )
 
 
+def test_names_that_hold_the_apps_prefix_leave_the_rest_to_other_apps() -> None:
+    """Software puts words of its own before the prefix."""
+    text = written({"keys": ["a:*"]}, shared=True)
+    keys = ("key", "set", "redlock:a:x"), ("key", "set", "cashews:7:a:y")
+    assert told(text, *keys) == 'apps.a.redis.keys: ["a:*", "redlock:a:*", "cashews:7:a:*"]'
+    other = "channel", "subscribe", "__redis__:invalidate"
+    line = 'apps.a.redis: {keys: ["a:*"], channels: ["a:*", "__redis__:invalidate"]}'
+    assert told(text, other) == line
+
+
+def test_a_queue_of_any_name_is_celerys_that_was_not_told_its_prefix() -> None:
+    text = written({"keys": "a:*", "for": "celery"}, shared=False)
+    refused = [("key", "llen", name) for name in ("mails", "mails\x06\x163", "mails\x06\x169")]
+    remedy = told(text, *refused)
+    assert remedy.startswith("celery was not told its prefix")
+    assert "apps.a" not in remedy
+    assert told(text, ("key", "get", "mails")) == 'apps.a.redis.keys: ["a:*", "mails"]'
+
+
 @pytest.mark.parametrize("engine", ["postgres", "mongodb"])
 def test_a_line_of_databases_loads_covers_and_loses_nothing(engine: str) -> None:
     rights: list[dict[str, Any]] = [
@@ -207,10 +227,16 @@ def test_a_line_of_databases_loads_covers_and_loses_nothing(engine: str) -> None
             .granted(DatabasesGrant)
         )
         told = more_databases("", "a", names, grants)
-        lines = {name: one for name, one in told.items() if one.startswith(".databases: ")}
+        # a right of one field is written as a whole, since it may have the short form
+        start = (
+            ": {database: a, databases: "
+            if len(right) == 1 and "database" in right
+            else (".databases: ")
+        )
+        lines = {name: one for name, one in told.items() if one.startswith(start)}
         assert "x" in lines
         assert not {"x*", "*", "b", ""} & {*lines}
-        changed = right | {"databases": json.loads(lines["x"].removeprefix(".databases: "))}
+        changed = right | {"databases": json.JSONDecoder().raw_decode(lines["x"], len(start))[0]}
         apps["a"] = {engine: changed}
         after = stack(f"{engine}: {{}}\napps: {json.dumps(apps)}").apps["a"][engine]
         assert isinstance(after, DatabasesGrant)

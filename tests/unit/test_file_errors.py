@@ -123,6 +123,10 @@ def test_an_unknown_key_near_nothing_lists_what_there_is() -> None:
         ("apps: {a: x}\npostgres:", "1:11: apps.a: has to be a mapping of keys"),
         ("apps: {a: {postgres: 7}}\npostgres:", "1:22: apps.a.postgres: has to be a mapping"),
         ("apps: {a: {redis: []}}\nredis:", "1:19: apps.a.redis: needs at least one"),
+        (
+            "redis: {}\napps.a.redis.keys: [x]",
+            "2:1: unknown key 'apps.a.redis.keys'\n  hint: write it nested: apps: {a: {red",
+        ),
         ("apps: {a: {redis: {keys: [x], commands: ['+@all']}}}\nredis:", "1:42: apps.a.redis.c"),
         ("instances: {q: {engine: redos}}", "1:25: instances.q.engine: unknown engine 'redos'"),
         ("instances: {q: {engine: [1]}}", "1:25: instances.q.engine: name its engine: postgres"),

@@ -48,7 +48,7 @@ def _of_app(options: Options, context: Context, app: str) -> int:
             shown = good if one.problem is None else in_full(f"{bad}: {one.problem}")
             say(f"{names:<16} {shown}")
             if one.hint:
-                tell(f"  hint: {one.hint}")
+                say(in_full(f"  hint: {one.hint}"))
             _past(one)
     return 0 if all(one.problem is None for one in found) else 1
 
@@ -58,9 +58,10 @@ def _past(one: Diagnosis) -> None:
     over = [past for past in one.denied if past.over]
     logins = [past for past in one.denied if past.mild and not past.over]
     if logins:
-        tell(f"  warning: refused: {told(logins)}: {remedies(logins)}")
+        say(in_full(f"  warning: refused: {told(logins)}: {remedies(logins)}"))
     if over:
-        tell(f"  earlier, before the last change or over an hour ago, it was refused: {told(over)}")
+        text = f"earlier, before the last change or over an hour ago, it was refused: {told(over)}"
+        say(in_full(f"  {text}"))
     if one.unseen:
         tell(f"note: {one.unseen}")
 

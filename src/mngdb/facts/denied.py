@@ -183,8 +183,25 @@ def more_databases(
             found[name] = f"{NO_LINE} the database {quoted(name)}"
         else:
             taken.append(name)
-    line = f"{place}.databases: {json.dumps(taken, ensure_ascii=False)}"
+    line = permit(place, grant, "databases", taken)
     return {one: found.get(one, line) for one in names}
+
+
+def permit(place: str, grant: BaseGrant, field: str, value: object) -> str:
+    """The line of the file that gives a field of an app's right this value. A right of one field
+    may have the short form, which has no place for another: it is written as a whole."""
+    given = grant.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if len(given) == 1 and not {field, "for"} & given.keys():
+        whole = ", ".join(f"{key}: {_yaml(one)}" for key, one in (given | {field: value}).items())
+        return f"{place}: {{{whole}}}"
+    return f"{place}.{field}: {_yaml(value)}"
+
+
+def _yaml(value: object) -> str:
+    """As the file has it, in a line."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value, re.ASCII):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def takes(grant: BaseGrant, **values: object) -> bool:

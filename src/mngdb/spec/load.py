@@ -234,6 +234,10 @@ def _problem(
         hint = None
         if key == "for" and prefix[:1] == ("apps",):
             hint = "'for' names what uses Redis; drivers are named under 'env': env: {for: …}"
+        parts = key.split(".")
+        if len(trail) == 1 and len(parts) > 1 and parts[0] in known:
+            text = f"unknown key {_shown(key)}"
+            hint = f"write it nested: {': {'.join(parts)}: …{'}' * (len(parts) - 1)}"
         return _below(document.data, trail), text, hint
     if kind == "missing":
         return trail, f"the key {str(error['loc'][-1])!r} is missing", None

@@ -128,7 +128,9 @@ class PostgresGrant(DatabasesGrant):
         if self.connections is not None:
             return self
         for_apps = instance.max_connections - RESERVED
-        return self.model_copy(update={"connections": int(for_apps * _SHARE)})
+        made = self.model_copy(update={"connections": int(for_apps * _SHARE)})
+        made.model_fields_set.discard("connections")  # the file does not have it
+        return made
 
     def covers(self, name: str) -> bool:
         """Whether a database is among them: never one that each server has."""

@@ -274,6 +274,8 @@ class RedisGrant(BaseGrant):
             if value.get("default") is True and "keys" not in value:
                 value = value | {"keys": ["*"]}
             both = {key: [value[key]] for key in ("keys", "for") if isinstance(value.get(key), str)}
+            if isinstance(names := value.get("for"), list):
+                both["for"] = [one for index, one in enumerate(names) if one not in names[:index]]
             return value | both
         return {"keys": value} if isinstance(value, list) else value
 

@@ -24,6 +24,7 @@ from mngdb.facts.denied import (
     Evidence,
     by_probe,
     more_databases,
+    permit,
     stranger,
 )
 from mngdb.model import DesiredInstance
@@ -106,7 +107,8 @@ def _remedy(
         return OLD_CLIENT.format(app=app)
     place = f"apps.{app}.{instance}"
     writes = one.command in _WRITES or bool(one.into)
-    access = f"{place}.access: readwrite" if writes and grant.access == "readonly" else ""
+    reads = writes and grant.access == "readonly"
+    access = permit(place, grant, "access", "readwrite") if reads else ""
     if _lacks(grant, one):
         line = more_databases(place, app, lacking, grants)[one.needs]
         return f"{line}; {access}" if access and line.startswith(place) else line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from mngdb.facts.denied import (
     Evidence,
     by_probe,
     more_databases,
+    permit,
     stranger,
     takes,
 )
@@ -110,7 +110,9 @@ def _remedy(asked: DesiredInstance, one: Refusal, every: Sequence[Refusal]) -> s
     if said.get("login"):
         return f"'mngdb plan' shows what its login lacks; {_ADDRESS.format(app=app)}"
     if said.get("to") == "create database" and grant.access == "owner":
-        return PERMITTED if grant.create_databases else f"{place}.create_databases: true"
+        return (
+            PERMITTED if grant.create_databases else permit(place, grant, "create_databases", True)
+        )
     if said.get("to") in _EXTENSION:
         return _extensions(place, grant, one, every)
     nothing = f"{NO_LINE} {one.what}"
@@ -134,7 +136,7 @@ def _extensions(place: str, grant: PostgresGrant, one: Refusal, every: Sequence[
             taken.append(name)
     if one.said["name"] not in taken:
         return f"{NO_LINE} {one.what}"
-    line = f"{place}.extensions: {json.dumps(taken, ensure_ascii=False)}"
+    line = permit(place, grant, "extensions", taken)
     if one.code == "42501":
         return line
     return f"{_LACKED}: install its package (docs/servers.md#extensions), then {line}"
@@ -145,7 +147,7 @@ def _access(
 ) -> str:
     """Of the app's own database."""
     if one.verb in WRITES and not one.said.get("owner") and grant.access == "readonly":
-        return f"{place}.access: readwrite"
+        return permit(place, grant, "access", "readwrite")
     owner = [
         app for app, other in grants.items()
         if other.database == grant.database and other.access == "owner"
@@ -154,4 +156,4 @@ def _access(
         return "it belongs to another role: 'mngdb plan' shows what 'mngdb up' changes"
     if owner:
         return f"{owner[0]} owns the database and has to do it, or grant it"
-    return f"{place}.access: owner"
+    return permit(place, grant, "access", "owner")

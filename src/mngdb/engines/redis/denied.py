@@ -30,12 +30,17 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
     # one line permits all that is refused for the same reason; what is over goes into no line of
     # what is not, nor does what needs none
     by_line: dict[tuple[str, str, bool, str], list[Entry]] = defaultdict(list)
+    mine: dict[str, list[Entry]] = defaultdict(list)
+    for one in every:
+        mine[one.login].append(one)
     for one in every:
         app, grant = grants.get(one.login, (one.login, None))
         other = _REMEDIES.get(one.login) or stranger(one.login, ADMIN)
         if grant is not None:
             old = OLD_CLIENT.format(app=app)
-            other = old if one.reason == "auth" else permits.without_a_line(grant, one)
+            other = (
+                old if one.reason == "auth" else permits.without_a_line(grant, one, mine[one.login])
+            )
         by_line[one.login, one.reason, evidence.recent(app, one.age), other].append(one)
     found = []
     for (login, reason, fresh, other), some in by_line.items():

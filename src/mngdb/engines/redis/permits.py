@@ -6,7 +6,6 @@ app has is lost by it. Nothing is offered that other apps have.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
@@ -14,19 +13,28 @@ from pydantic import ValidationError
 
 from mngdb.engines.redis.acl_log import Entry
 from mngdb.engines.redis.patterns import overlap
-from mngdb.facts.denied import NO_LINE, PERMITTED, quoted, shape
+from mngdb.facts.denied import NO_LINE, PERMITTED, permit, quoted, shape
 from mngdb.model import DesiredInstance
-from mngdb.spec.presets import presets
+from mngdb.spec.presets import prefix_of, presets
 from mngdb.spec.redis import RedisGrant
 from mngdb.spec.redis_commands import denies, harms_neighbours
 
+#: Between the name of a queue of kombu's, which may be any, and a priority.
+_PRIORITY = "\x06\x16"
+#: Where the server tells clients of the protocol's second version which keys have changed.
+_CHANGED = "__redis__:invalidate"
 
-def without_a_line(grant: RedisGrant, one: Entry) -> str:
+
+def without_a_line(grant: RedisGrant, one: Entry, every: Iterable[Entry]) -> str:
     """What helps where the file needs no line: it permits it by now, or the app's software has to
-    be told its prefix. Empty: a line it has to be."""
+    be told its prefix. Empty: a line it has to be. `every`: what the app was refused."""
     if _permitted(grant, one):
         return PERMITTED
-    return _untold(grant, one.object) if one.reason in {"key", "channel"} else ""
+    if one.reason not in {"key", "channel"}:
+        return ""
+    queues = {other.object.partition(_PRIORITY)[0] for other in every if _PRIORITY in other.object}
+    queue = one.reason == "key" and one.object.partition(_PRIORITY)[0] in queues
+    return _untold(grant, one.object, queue=queue)
 
 
 def line(
@@ -41,7 +49,7 @@ def line(
     reason = entries[0].reason
     place = f"apps.{app}.{asked.instance.name}"
     if grant.access == "readonly" and any(_writing(one, grant, writes) for one in entries):
-        return f"{place}.access: readwrite"
+        return permit(place, grant.written, "access", "readwrite")
     file = _File(asked, app, grant)
     if reason == "command":
         return file.commands(list(dict.fromkeys(one.object for one in entries)))
@@ -79,9 +87,9 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 # --- software that was not told its prefix
 
 
-def _untold(grant: RedisGrant, name: str) -> str:
+def _untold(grant: RedisGrant, name: str, *, queue: bool) -> str:
     """What software has to be told that uses the names that it has without a prefix, or with
-    another one, while the file gives it one."""
+    another one, while the file gives it one. `queue`: whether a queue of kombu's is called so."""
     for software in grant.software if grant.prefix else ():
         preset = presets()[software]
         if preset.prefixed is None:
@@ -94,7 +102,8 @@ def _untold(grant: RedisGrant, name: str) -> str:
             *(one for one in (*other.keys, *other.channels) if one[0] not in "*{"),
         ]
         mine = preset.prefixed.below(grant.prefix or "")
-        if _matches(name, names) and not _matches(name, (*mine.keys, *mine.channels)):
+        theirs = _matches(name, names) or (queue and "kombu" in preset.aliases)
+        if theirs and not _matches(name, (*mine.keys, *mine.channels)):
             return f"{software} was not told its prefix: {_told(grant, [software])}"
     return ""
 
@@ -140,9 +149,9 @@ class _File:
     def keys(self, entries: Sequence[Entry]) -> Iterator[str]:
         """For keys."""
         names = [one.object for one in entries]
-        wanted = dict.fromkeys(_prefix(one) for one in names if not _has_signs(one))
+        wanted = dict.fromkeys(map(self._pattern, (one for one in names if self._plain(one))))
         yield from self._free("keys", self._grant.written.keys, wanted)
-        yield from _unsaid(names)
+        yield from self._unsaid(names)
 
     def channels(self, entries: Sequence[Entry]) -> Iterator[str]:
         """For channels; what PSUBSCRIBE is given is compared letter by letter."""
@@ -151,16 +160,16 @@ class _File:
         below = [one for one in literal if self._takes("patterns", [*written.patterns, one])]
         yield from self._with("patterns", written.patterns, below)
         wanted = dict.fromkeys(
-            one.object if one.object in literal else _prefix(one.object)
+            one.object if one.object in {_CHANGED, *literal} else self._pattern(one.object)
             for one in entries
             if one.object not in below
-            if one.object in literal or not _has_signs(one.object)
+            if one.object in literal or self._plain(one.object)
         )
         had = written.channels
         if had is None:
             had = [] if written.for_ else written.keys
         yield from self._free("channels", had, wanted)
-        yield from _unsaid([one.object for one in entries if one.object not in literal])
+        yield from self._unsaid([one.object for one in entries if one.object not in literal])
 
     def _free(self, field: str, had: Sequence[str], wanted: Iterable[str]) -> Iterator[str]:
         """What nobody else has, and why the rest cannot be."""
@@ -197,7 +206,7 @@ class _File:
         )
 
     def _line(self, field: str, values: Sequence[str]) -> str:
-        return f"{self._place}.{field}: {json.dumps(values, ensure_ascii=False)}"
+        return permit(self._place, self._grant.written, field, values)
 
     def _takes(self, field: str, values: Sequence[str]) -> bool:
         """Whether the file takes this, and the app loses nothing by it."""
@@ -222,6 +231,8 @@ class _File:
 
     def _others(self, field: str, pattern: str) -> str:
         """Why a pattern of keys or channels is not the app's to have; empty: it is nobody's."""
+        if pattern == _CHANGED:
+            return ""  # it is the server's, and tells each client of its own keys
         if pattern[:1] in {"*", "?", "["}:
             return (
                 f"{quoted(pattern)} would be {field} of every app: use names that begin as its own"
@@ -232,21 +243,29 @@ class _File:
                 return f"{quoted(pattern)} has {field} of {other}: they are for that app alone"
         return ""
 
+    def _parts(self, name: str) -> tuple[str, str]:
+        """What the names begin with that a refused one is one of, and the app's own prefix where it
+        follows: `bull:` of `bull:mail:7`, `lock:` and `shop:` of `lock:shop:7`, which leaves
+        `lock:` to other apps. Empty: it stands for itself."""
+        for one in filter(None, map(prefix_of, self._grant.written.keys)):
+            head, found, _ = name.partition(f":{one}")
+            if head and found:
+                return f"{head}:", one
+        head, colon, _ = name.partition(":")
+        return (f"{head}:", "") if head and colon else ("", "")
 
-def _prefix(key: str) -> str:
-    """The pattern of the keys that a key is one of: `bull:*` of `bull:mail:7`."""
-    head, colon, _ = key.partition(":")
-    return f"{shape(head)}:*" if head and colon else shape(key)
+    def _pattern(self, name: str) -> str:
+        """The pattern of the names that a refused one is one of."""
+        head, own = self._parts(name)
+        return f"{shape(head)}{own}*" if head else shape(name)
 
+    def _plain(self, name: str) -> bool:
+        """Whether no pattern made of this name takes a part of it for any characters."""
+        head, _ = self._parts(name)
+        return not {*(head or name)} & {"*", "?"}
 
-def _has_signs(key: str) -> bool:
-    """Whether a pattern made of this name would take a part of it for any characters."""
-    head, colon, _ = key.partition(":")
-    return bool({*(head if head and colon else key)} & {"*", "?"})
-
-
-def _unsaid(names: Iterable[str]) -> Iterator[str]:
-    """Of names that no pattern means alone."""
-    found = dict.fromkeys(quoted(shape(one)) for one in names if _has_signs(one))
-    if found:
-        yield f"{NO_LINE} {', '.join(found)}: '*' and '?' of a pattern are any characters"
+    def _unsaid(self, names: Iterable[str]) -> Iterator[str]:
+        """Of names that no pattern means alone."""
+        found = dict.fromkeys(quoted(shape(one)) for one in names if not self._plain(one))
+        if found:
+            yield f"{NO_LINE} {', '.join(found)}: '*' and '?' of a pattern are any characters"
