@@ -206,7 +206,7 @@ def test_a_log_that_was_removed_is_told(stack: Cli) -> None:
     done = stack.run("logs", "--json")
     found = json.loads(done.stdout)
     assert (done.returncode, list(found["errors"]), list(found["logs"])) == (
-        3, ["mng-pg"], ["mng-mongo"],
+        3, ["mng-pg"], ["mng-redis", "mng-mongo"],
     )  # fmt: skip
     stack.ok("restart", "postgres")
     assert "ready to accept connections" in stack.ok("logs", "postgres")
