@@ -27,6 +27,8 @@ _MUCH, _RANGE = 1 << 20, 2
 _LIBC = ctypes.CDLL(None, use_errno=True)
 #: renameat2(2).
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+#: Links that the kernel follows on the way to a file; path_resolution(7).
+_MOST_LINKS = 40
 #: The name that a file has while it is written, see `_write`; seconds after which none is any more.
 _TEMPORARY, _SWEPT = re.compile(r"\..+\.[0-9a-f]{8}"), 60.0
 _KINDS = {
@@ -214,6 +216,21 @@ def nearest(path: Path) -> Path:
             one.stat()
             return one
     raise ValueError(f"{path} is not absolute")
+
+
+def links(path: Path) -> Iterator[Path]:
+    """The symbolic links on the way to a path, itself included, in the order in which the kernel
+    follows them."""
+    here, left, followed = Path("/"), [*reversed((Path.cwd() / path).parts[1:])], 0
+    while left and followed < _MOST_LINKS:
+        part = left.pop()
+        here = here.parent if part == ".." else here / part
+        if os.path.islink(here):  # what this account may not look at is none
+            yield here
+            followed += 1
+            target = here.readlink()
+            left += reversed(target.parts[target.is_absolute() :])
+            here = Path("/") if target.is_absolute() else here.parent
 
 
 def private(path: Path, *, owner: Account | None = None) -> Path:

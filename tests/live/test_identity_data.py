@@ -137,6 +137,34 @@ def test_a_folder_of_another_account_is_refused_as_git_does(cli: Cli) -> None:
         os.chown(cli.folder / "mngdb.yaml", 0, 0)
 
 
+@pytest.mark.root
+def test_a_link_of_another_account_is_not_followed(cli: Cli) -> None:
+    secret = cli.folder.parent / "secret"
+    secret.write_text("root:hash-of-root: x\n")
+    usual = cli.folder / "usual.yaml"
+    usual.write_text("redis: {}\n")
+    link, between = cli.folder / "mngdb.yaml", cli.folder / "between"
+    for target in (secret, usual, between):
+        link.unlink(missing_ok=True)
+        between.unlink(missing_ok=True)
+        between.symlink_to(usual)
+        link.symlink_to(target)
+        strange = between if target == between else link
+        os.chown(strange, 54321, 54321, follow_symlinks=False)
+        told = refusal(cli, "status")
+        assert f"{strange.name} belongs to the user id 54321" in told
+        assert "hash-of-root" not in told
+    trusting = Cli(cli.folder, {**cli.env, "MNGDB_SAFE_DIRECTORY": str(cli.folder)})
+    assert trusting.run("config").returncode == 0
+    link.unlink()
+    link.symlink_to(usual)  # one's own
+    assert cli.run("config").returncode == 0
+    link.unlink()
+    secret.replace(link)
+    os.chown(link, 54321, 54321)
+    assert "hash-of-root" not in refusal(cli, "status")
+
+
 def test_a_running_server_whose_folder_was_removed_is_found(stack: Cli) -> None:
     """What it holds is the only copy: nobody ends it, and nobody says that it does not run."""
     pid = faults.pid(stack, "mng-redis")

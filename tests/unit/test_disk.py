@@ -163,3 +163,15 @@ def test_the_nearest_folder_that_can_be_seen(tmp_path: Path) -> None:
     assert disk.nearest(tmp_path) == tmp_path
     assert disk.nearest(tmp_path / "none" / "below") == tmp_path
     assert disk.nearest(tmp_path / ("x" * 300) / "below") == tmp_path, "not even to be looked for"
+
+
+def test_every_link_on_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/file").write_text("")
+    (tmp_path / "folder").symlink_to("real")
+    (tmp_path / "real/again").symlink_to(tmp_path / "folder/../folder/file")
+    (tmp_path / "round").symlink_to("round")
+    names = [one.relative_to(tmp_path.resolve()) for one in disk.links(tmp_path / "folder/again")]
+    assert [str(one) for one in names] == ["folder", "real/again", "folder", "folder"]
+    assert list(disk.links((tmp_path / "real/file").resolve())) == []
+    assert len(list(disk.links(tmp_path / "round"))) == 40

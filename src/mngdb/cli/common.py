@@ -65,12 +65,11 @@ class Options(Struct):
         was. Raises SpecError, UsageError."""
         from mngdb.errors import ForeignError
         from mngdb.ops.context import Context
-        from mngdb.spec.load import load
         from mngdb.spec.vault import contradictions
 
         stack = None
         try:
-            stack = load(self.paths, os.environ, self.target)
+            stack = self._load()
             if self.guard is not None:
                 self.guard(stack)
             found = Context.open(stack, os.environ, fresh=fresh, warn=tell)
@@ -86,6 +85,20 @@ class Options(Struct):
         for remark in contradictions(stack.source.vault, os.environ):
             tell(f"note: {remark}")
         return found
+
+    def _load(self) -> Stack:
+        """The stack of the files. Of a file that somebody else may have put there, also by a link,
+        no error is shown: it has the file's words in it."""
+        from mngdb.errors import SpecError
+        from mngdb.identity.home import require_own_links, require_trusted
+        from mngdb.spec.load import load
+
+        require_own_links(self.paths, os.environ)
+        try:
+            return load(self.paths, os.environ, self.target)
+        except SpecError:
+            require_trusted(self.paths, os.environ)
+            raise
 
     def say(self, document: object, text: str) -> None:
         """The result: the document with --json, else the text, of which no line is broken."""

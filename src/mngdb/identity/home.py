@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from mngdb import disk
 from mngdb.errors import ForeignError, UsageError
 
 #: Root's state; servers do not run as root, so it is where their accounts can go.
@@ -64,9 +65,18 @@ def homes(environ: Mapping[str, str]) -> Iterator[Path]:
 def require_trusted(files: Iterable[Path], environ: Mapping[str, str]) -> None:
     """Raise ForeignError for a file of another account, or in another account's folder, as git
     does: whoever owns it decides what runs and what is removed."""
+    _refuse(_strange(files, _trusted(environ)), environ)
+
+
+def require_own_links(files: Iterable[Path], environ: Mapping[str, str]) -> None:
+    """Raise ForeignError for a link of another account on the way to a file."""
+    _refuse(_strange_links(files, _trusted(environ)), environ)
+
+
+def _refuse(strange: Iterable[tuple[Path, int]], environ: Mapping[str, str]) -> None:
     safe = [one for one in environ.get(SAFE, "").split(":") if one]
-    for path, owner in _strange(files, _trusted(environ)):
-        folder = path if path.is_dir() else path.parent
+    for path, owner in strange:
+        folder = _folder(path)
         if "*" in safe or any(folder.is_relative_to(os.path.realpath(one)) for one in safe):
             continue
         raise ForeignError(
@@ -81,7 +91,7 @@ def lent_trust(files: Iterable[Path]) -> dict[str, str]:
     """The variable that a process without our environment needs to trust the same files; none where
     they are this account's own, or root's. Raises UsageError for a folder it cannot name."""
     found = _strange(files, {os.geteuid(), 0})
-    folders = dict.fromkeys(str(path if path.is_dir() else path.parent) for path, _ in found)
+    folders = dict.fromkeys(str(_folder(path)) for path, _ in found)
     for folder in folders:
         if ":" in folder:
             raise UsageError(
@@ -92,7 +102,10 @@ def lent_trust(files: Iterable[Path]) -> dict[str, str]:
 
 
 def _strange(files: Iterable[Path], owners: Collection[int]) -> Iterator[tuple[Path, int]]:
-    """The files and their folders that belong to nobody of `owners`, and to whom they do."""
+    """The files, their folders and the links to them that belong to nobody of `owners`, and to
+    whom they do."""
+    files = [*files]
+    yield from _strange_links(files, owners)
     for file in files:
         if not file.is_file():
             continue  # a pipe of the shell that called us: `-f <(…)`
@@ -100,6 +113,20 @@ def _strange(files: Iterable[Path], owners: Collection[int]) -> Iterator[tuple[P
             owner = path.stat().st_uid
             if owner not in owners:
                 yield path, owner
+
+
+def _strange_links(
+    files: Iterable[Path], owners: Collection[int]
+) -> Iterator[tuple[Path, int]]:
+    for link in (one for file in files for one in disk.links(file)):
+        owner = link.lstat().st_uid
+        if owner not in owners:
+            yield link, owner
+
+
+def _folder(path: Path) -> Path:
+    """What has to be trusted for a file, a folder or a link to be read."""
+    return path if path.is_dir() and not path.is_symlink() else path.parent
 
 
 def _trusted(environ: Mapping[str, str]) -> set[int]:

@@ -206,7 +206,8 @@ def require_closed_programs(stack: Stack) -> None:
 def exposed(path: Path) -> str:
     """Who besides this account and root could put something else in a file's place: they decide
     what a member's command does as the owner. Empty: nobody."""
-    for one in dict.fromkeys((path, *path.parents, path.resolve(), *path.resolve().parents)):
+    way = (path, *disk.links(path), path.resolve())
+    for one in dict.fromkeys(step for end in way for step in (end, *end.parents)):
         try:
             found = one.lstat()
         except OSError:
