@@ -225,7 +225,7 @@ def links(path: Path) -> Iterator[Path]:
     while left and followed < _MOST_LINKS:
         part = left.pop()
         here = here.parent if part == ".." else here / part
-        if os.path.islink(here):  # what this account may not look at is none
+        if os.path.islink(here):  # noqa: PTH114 - what this account may not look at is none
             yield here
             followed += 1
             target = here.readlink()

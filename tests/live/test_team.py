@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from tests import sudo
+from tests.live import faults
 from tests.live.test_faults_users import UserCli, reachable, secrets_of
 
 pytestmark = [pytest.mark.live, pytest.mark.root, pytest.mark.postgres, pytest.mark.redis]
@@ -202,6 +203,44 @@ def test_nothing_of_a_members_environment_counts(members: Members, tmp_path: Pat
         assert members.plainly(VIEWER, *argv).returncode == 1
     for other in ("/bin/sh", members.owner.python):
         assert members.plainly(OPERATOR, "sudo", "-n", "-u", OWNER, other).returncode == 1
+
+
+def test_nor_do_a_members_limits(members: Members) -> None:
+    argv = ("sudo", "-n", "-u", OWNER, str(members.program), "mng")
+
+    def after(lowered: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return members.plainly(OPERATOR, "sh", "-c", f'{lowered} "$@"', "sh", *argv, *words)
+
+    for lowered in (
+        *("ulimit -f 1; exec", "ulimit -n 300; exec", "ulimit -v 4000000; exec"),
+        *("nice -n 15", "chrt -i 0"),
+    ):
+        refused = after(lowered, "down", "redis")
+        assert (refused.returncode, "is lower than" in refused.stderr) == (2, True), refused.stderr
+    assert members.owner.ok("plan") == "nothing to change\n"  # it is up
+    assert after("ulimit -S -n 300; exec", "restart", "redis").returncode == 0
+    limits = Path(f"/proc/{faults.pid(members.owner, 'mng-redis')}/limits").read_text()
+    assert " 300 " not in limits
+
+
+def test_what_cannot_be_noted_is_not_done(members: Members) -> None:
+    log = members.owner.state / "audit.log"
+    said = [json.loads(line) for line in log.read_text().splitlines()]
+    assert not [one for one in said if one["result"] == "asked" and "member" not in one]
+    log.rename(log.with_name("kept"))
+    log.mkdir()
+    try:
+        assert members.run(OPERATOR, "down", "redis").returncode != 0
+    finally:
+        log.rmdir()
+        log.with_name("kept").rename(log)
+    assert members.owner.ok("plan") == "nothing to change\n"
+    members.ok(OPERATOR, "restart", "redis")
+    asked, done = map(json.loads, log.read_text().splitlines()[len(said) :])
+    assert (asked["result"], asked["detail"], done["result"]) == (
+        *("asked", "restart redis", "done"),
+    )
+    assert asked["member"] == done["member"] == OPERATOR
 
 
 def test_others_are_told_whose_it_is_and_what_to_type(members: Members) -> None:

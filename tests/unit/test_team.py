@@ -15,7 +15,7 @@ from mngdb.cli import team
 from mngdb.cli.common import Options
 from mngdb.cli.main import cli
 from mngdb.errors import UsageError
-from mngdb.ops.team import exposed, role
+from mngdb.ops.team import _exposed_below, exposed, require_closed, role
 from mngdb.spec.team import Role, Team
 from tests.unit.spec import refused
 
@@ -128,6 +128,23 @@ def test_what_others_can_change_is_named(tmp_path: Path) -> None:
     link.symlink_to(file.parent)
     file.parent.chmod(0o777)
     assert "writable" in exposed(link / "mngdb.yaml")
+
+
+def test_what_others_can_change_in_a_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "site-packages/click/core.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("")
+    (tmp_path / "site-packages/link").symlink_to(module)
+    assert _exposed_below(tmp_path / "site-packages") == ""
+    monkeypatch.setattr("sys.path", [str(module.parent.parent)])
+    for path in (module, module.parent, module.parent.parent):
+        usual = path.stat().st_mode
+        path.chmod(usual | 0o002)
+        with pytest.raises(UsageError, match=f"{path} is writable by everybody"):
+            require_closed([])
+        path.chmod(usual)
 
 
 def test_groups_are_names_or_numbers() -> None:

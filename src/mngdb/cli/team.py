@@ -65,6 +65,8 @@ COMMANDS: dict[Role, Mapping[str, str]] = {
     "viewer": _VIEWERS,
     "operator": {**_VIEWERS, **_OPERATORS},
 }
+#: What changes nothing. All else is noted before it begins: what cannot be noted is not done.
+_WITHOUT_TRACE = {*_VIEWERS, "logs", "keys"}
 #: The text of a statement holds what an app stores: viewers get none.
 _WITHOUT_TEXT = ("sessions", "locks")
 #: What the output may go by. Everything else in the environment is the caller's word alone.
@@ -79,7 +81,7 @@ def run() -> None:
 def admit(arguments: list[str], options: Options) -> list[str]:
     """The command line that the caller may run, with the stack in `options`; the environment is the
     owner's from then on. Raises UsageError for everything else."""
-    from mngdb.ops import audit, team
+    from mngdb.ops import audit, inherited, team
 
     owner = team.account()
     caller = os.environ.get("SUDO_UID", "")
@@ -98,18 +100,21 @@ def admit(arguments: list[str], options: Options) -> list[str]:
             f"sudo -u {owner.pw_name} {team.program()} STACK status",
         )
     name, *words = arguments
-    found, note = team.find(name)
+    state, found, note = team.find(name)
     role = team.role(note.groups, int(caller)) if note is not None else None
     if note is None or role is None:
         raise UsageError(
             f"you have no role in the stack {found.name!r}",
             f"ask {owner.pw_name} to add you to a group that its file names under 'team:'",
         )
-    _require_permitted(words, role, owner.pw_name)
+    command = _require_permitted(words, role, owner.pw_name)
+    inherited.restore(note.inherited, owner.pw_name)
     team.require_closed(map(Path, note.files))
     os.environ |= note.environ
     os.chdir(found.project)
     audit.on_behalf(pwd.getpwuid(int(caller)).pw_name, role)
+    if command not in _WITHOUT_TRACE:
+        audit.asked(state, words)
     options.files += note.files
     options.target = note.target or None
     options.through = shlex.join(["sudo", "-u", owner.pw_name, str(team.program()), name])
@@ -120,8 +125,9 @@ def admit(arguments: list[str], options: Options) -> list[str]:
     return words
 
 
-def _require_permitted(words: list[str], role: Role, owner: str) -> None:
-    """Raise UsageError for a command, or a part of one, that a role may not run."""
+def _require_permitted(words: list[str], role: Role, owner: str) -> str:
+    """The command, of one word or two. Raises UsageError for one, or a part of one, that a role may
+    not run."""
     allowed = COMMANDS[role]
     if words[0] in {one.partition(" ")[0] for one in allowed}:
         command, given = _read(words)
@@ -140,6 +146,7 @@ def _require_permitted(words: list[str], role: Role, owner: str) -> None:
                 f"{role}s may not run 'mngdb {command}' with {one.opts[-1]}: it is for {owner}",
                 f"ask {owner}",
             )
+    return command
 
 
 def _read(words: list[str]) -> tuple[str, list[click.Parameter]]:

@@ -115,9 +115,7 @@ def _strange(files: Iterable[Path], owners: Collection[int]) -> Iterator[tuple[P
                 yield path, owner
 
 
-def _strange_links(
-    files: Iterable[Path], owners: Collection[int]
-) -> Iterator[tuple[Path, int]]:
+def _strange_links(files: Iterable[Path], owners: Collection[int]) -> Iterator[tuple[Path, int]]:
     for link in (one for file in files for one in disk.links(file)):
         owner = link.lstat().st_uid
         if owner not in owners:

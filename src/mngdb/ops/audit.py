@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
+import shlex
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
 from mngdb import disk
 from mngdb.model import Step
@@ -48,16 +51,29 @@ def _name(uid: int) -> str:
 
 
 def note(state: Path, command: str, step: Step[Never], error: str = "") -> None:
-    """Append a line to the stack's audit log. One write, so lines of several workers stay whole."""
-    line = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        **_who(),
-        "command": command,
-        **step.as_json(),
-        "result": f"failed: {error}" if error else "done",
-    }
-    handle = disk.own(state / "audit.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    """Append a step to the stack's audit log. Raises OSError."""
+    result = f"failed: {error}" if error else "done"
+    _append(state, {"command": command, **step.as_json(), "result": result})
+
+
+def asked(state: Path, words: Sequence[str]) -> None:
+    """Append what a member is about to do, with its arguments: what cannot be noted does not begin.
+    Raises OSError."""
+    _append(state, {"command": words[0], "detail": shlex.join(words), "result": "asked"})
+
+
+def _append(state: Path, said: Mapping[str, Any]) -> None:
+    """One write, so lines of several workers stay whole."""
+    line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **_who(), **said}
+    data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    path = state / "audit.log"
+    handle = disk.own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
-        os.write(handle, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+        written = os.write(handle, data)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         os.close(handle)
+    if written < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

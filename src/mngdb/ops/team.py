@@ -17,7 +17,6 @@ from pathlib import Path
 
 import msgspec
 
-import mngdb
 from mngdb import disk
 from mngdb.errors import UsageError
 from mngdb.identity import record
@@ -26,6 +25,7 @@ from mngdb.model import Action, Notice, Step
 from mngdb.ops import service
 from mngdb.ops.agent_environ import kept
 from mngdb.ops.context import Context
+from mngdb.ops.inherited import Inherited, observe
 from mngdb.spec.stack import Stack
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.team import Role
@@ -47,13 +47,14 @@ Defaults!{program} env_reset, !setenv, env_keep="NO_COLOR", !env_check, \\
 
 class Note(msgspec.Struct, frozen=True):
     """What the last `up` granted, and what a command of the team takes to mean that stack: its
-    files, the target, and what the owner's shell had of the variables that servers and the agent
-    get."""
+    files, the target, what the owner's shell had of the variables that servers and the agent get,
+    and its limits."""
 
     groups: dict[Role, str]
     files: list[str]
     target: str
     environ: dict[str, str]
+    inherited: Inherited
 
 
 def program() -> Path:
@@ -69,7 +70,9 @@ def steps(context: Context) -> Iterator[Step[None]]:
         if path.exists():
             text = "no group of the machine has a role"
             yield Step(TEAM, TEAM, "drop", "roles", text, lambda _: path.unlink(missing_ok=True))
-    elif now is None or msgspec.structs.replace(now, environ=asked.environ) != asked:
+    elif now is None or (now.groups, now.files, now.target) != (
+        *(asked.groups, asked.files, asked.target),
+    ):
         told = ", ".join(f"{role}s: the group {group}" for role, group in asked.groups.items())
         action: Action = "change" if path.exists() else "create"
         yield Step(TEAM, TEAM, action, "roles", told, lambda _: _write(context, asked))
@@ -92,6 +95,7 @@ def _asked(context: Context) -> Note | None:
         files=[str(path) for path in service.files(context)],
         target=kind if TARGET_INFO[kind].managed else "",
         environ=kept(context),
+        inherited=observe(),
     )
 
 
@@ -109,9 +113,9 @@ def read(state: Path) -> Note | None:
         return None
 
 
-def find(name: str) -> tuple[record.Record, Note | None]:
-    """The stack called `name`, or whose folder is, of this account, at the usual place. Raises
-    UsageError."""
+def find(name: str) -> tuple[Path, record.Record, Note | None]:
+    """The stack called `name`, or whose folder is, of this account, at the usual place: its state,
+    what it knows of itself, and what was granted. Raises UsageError."""
     every = list(record.records(home({"HOME": account().pw_dir})))
     found = [one for one in every if name in {one[0].name, one[1].name}]
     owner = account().pw_name
@@ -121,7 +125,7 @@ def find(name: str) -> tuple[record.Record, Note | None]:
         names = ", ".join(state.name for state, _ in found)
         raise UsageError(f"{owner} has several stacks named {name!r}", f"name one of {names}")
     ((state, mine),) = found
-    return mine, read(state)
+    return state, mine, read(state)
 
 
 def role(groups: Mapping[Role, str], uid: int) -> Role | None:
@@ -174,13 +178,39 @@ def problems(context: Context) -> tuple[str, ...] | None:
     found = [f"the group {group} does not exist" for group in _unknown(context)]
     if any(steps(context)):
         found.append("'mngdb up' has not applied the team of the file")
-    return (*found, *filter(None, map(exposed, _decisive(context))))
+    return (*found, *_exposures(_decisive(context)))
 
 
 def _decisive(context: Context) -> list[Path]:
-    """What decides what a member's command does as the owner."""
-    of_program = (program(), Path(sys.executable), Path(mngdb.__file__).parent)
-    return [*of_program, *service.files(context), *_binaries(context.stack)]
+    """What decides what a member's command does as the owner, beside the program."""
+    return [*map(Path, service.files(context)), *_binaries(context.stack)]
+
+
+def _exposures(paths: Iterable[Path]) -> Iterator[str]:
+    """What somebody else can change of these, and of what the program is made of."""
+    code = [Path(one) for one in sys.path if one]
+    own = (program(), Path(sys.executable), Path(sys.prefix) / "pyvenv.cfg")
+    yield from filter(None, map(exposed, (*paths, *own, *code)))
+    library = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    library |= {one / "lib-dynload" for one in library}
+    yield from filter(None, map(_exposed_below, (one for one in code if one not in library)))
+
+
+def _exposed_below(folder: Path) -> str:
+    """The same of the first file or folder in it."""
+    trusted = {0, os.geteuid()}
+    for where, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = f"{where}/{name}"
+            try:
+                found = os.lstat(path)
+            except OSError:
+                continue  # it was there a moment ago
+            usual = found.st_uid in trusted and not found.st_mode & 0o022
+            text = "" if usual else exposed(Path(path))
+            if text:
+                return text
+    return ""
 
 
 def _binaries(stack: Stack) -> list[Path]:
@@ -190,17 +220,22 @@ def _binaries(stack: Stack) -> list[Path]:
 
 
 def require_closed(paths: Iterable[Path]) -> None:
-    """Raise UsageError for the first that somebody else can change."""
-    for text in filter(None, map(exposed, paths)):
-        raise UsageError(
-            f"{text}: who can change it would work as {account().pw_name}",
-            "its owner has to close it: chmod go-w",
-        )
+    """Raise UsageError for the first of these, or of what the program is made of, that somebody
+    else can change."""
+    _require_none(_exposures(paths))
 
 
 def require_closed_programs(stack: Stack) -> None:
     """The same for the programs that a stack names, before any of them is run."""
-    require_closed(_binaries(stack))
+    _require_none(filter(None, map(exposed, _binaries(stack))))
+
+
+def _require_none(exposures: Iterable[str]) -> None:
+    for text in exposures:
+        raise UsageError(
+            f"{text}: who can change it would work as {account().pw_name}",
+            "its owner has to close it: chmod go-w",
+        )
 
 
 def exposed(path: Path) -> str:
