@@ -127,7 +127,7 @@ def test_a_team_is_described_and_a_fourth_app_is_added(teams: Teams, cli: Cli) -
     plan = cli.json("plan")
     assert plan["steps"] == []
     kept = " ".join(one["text"] for one in plan["remarks"])
-    assert "kept: grant database grafana: owner postgres → grafana" in kept
+    assert "not done: grant database grafana: owner postgres → grafana" in kept
     told = "kept: revoke database shop: PUBLIC's right to connect; that locks out partial"
     assert told in kept
     checked = cli.run("check")
@@ -369,5 +369,12 @@ def test_doctor_takes_a_login_of_others_as_it_is(teams: Teams, cli: Cli) -> None
             postgres.sql("ALTER DATABASE grafana OWNER TO boss")
             postgres.sql("REVOKE CONNECT ON DATABASE grafana FROM PUBLIC, grafana")
             assert "mngdb up --allow 'database grafana'" in cli.run("doctor", "grafana").stdout
+            postgres.sql("CREATE DATABASE hr")
+            file = cli.folder / "mngdb.yaml"
+            file.write_text(file.read_text() + "  pay: {postgres: hr}\n")
+            cli.ok("up")
+            done = cli.run("doctor", "pay")
+            assert (done.returncode, "may create no tables there" in done.stdout) == (1, True)
+            assert "mngdb up --allow 'database hr'" in done.stdout
         finally:
             admin.execute_command("ACL", "DELUSER", "narrow", "wide")

@@ -205,6 +205,27 @@ def test_what_an_owner_sets_on_its_database_is_taken_back(cli: Cli, option: str,
     assert sql(cli, found) == [(-1, True, False)]
 
 
+def test_many_tables_change_hands_with_few_locks(cli: Cli) -> None:
+    """More than one transaction has locks for: from the administrator, and to another app."""
+    few = "128mb, max_connections: 20, settings: {max_locks_per_transaction: 10}"
+    head = HEAD.replace("128mb", few)
+    cli.write(head + OWNER)
+    cli.ok("up")
+    sql(cli, "DROP VIEW seen", "DROP TABLE item", app="evil")
+    sql(cli, "DROP FUNCTION borrowed(), written(), seal(), quiet(int)", app="evil")
+    with pg(cli, database="box") as admin:
+        for first in range(0, 1000, 50):
+            names = range(first, first + 50)
+            admin.execute("; ".join(f"CREATE TABLE t{n} (i int PRIMARY KEY)" for n in names))
+    with pg(cli) as admin:
+        admin.execute("ALTER DATABASE box OWNER TO CURRENT_USER")
+    converge(cli)
+    assert owners(cli) == {"evil"}
+    cli.write(head + READER + HEIR)
+    converge(cli)
+    assert owners(cli) == {"heir"}
+
+
 def test_a_lock_table_that_is_full_is_told(cli: Cli) -> None:
     with pg(cli) as admin, pg(cli, "evil", "postgres") as connection:
         ((pid,),) = connection.execute("SELECT pg_backend_pid()").fetchall()

@@ -53,6 +53,14 @@ SECRET = "geheim-4711"
             "1:55: redis.port: the port of an external server is in its url",
         ),
         (
+            "postgres: {target: {external: {url: 'postgresql://a@h'}}, slow: 1s}",
+            "1:65: postgres.slow: 'slow' changes nothing on an external server",
+        ),
+        (
+            "redis: {target: {external: {url: 'redis://h'}}, memory: 70%}",
+            "1:57: redis.memory: 'memory' changes nothing on an external server",
+        ),
+        (
             "redis: {bind: [10.0.1.100, 203.0.113.1], without_tls: VPC}",
             "1:15: redis.bind: redis listens beyond loopback without TLS: 203.0.113.1 is",
         ),

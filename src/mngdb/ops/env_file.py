@@ -45,7 +45,7 @@ def _merged(context: Context, app: str, path: Path, before: str, lines: Mapping[
         name, text = binding.key, binding.original.string
         if binding.error:
             raise UsageError(
-                f"{path}:{line_of(binding.original)}: cannot be read; is a quote not closed?",
+                f"{path}:{line_of(binding.original)}: cannot be read: {_why(text)}",
                 "correct the line, or write to another file",
             )
         if name is None or name not in lines:
@@ -65,6 +65,12 @@ def _merged(context: Context, app: str, path: Path, before: str, lines: Mapping[
     if text and not text.endswith("\n"):
         text += "\n"
     return text + "".join(f"{line}\n" for line in left.values())
+
+
+def _why(text: str) -> str:
+    """Why a line is no assignment."""
+    quoted = "'" in text or '"' in text
+    return "is a quote not closed?" if quoted else "expected NAME=value"
 
 
 def _ignored(path: Path) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import ClassVar, Literal, Self
 
@@ -78,6 +79,10 @@ class PostgresInstance(BaseInstance):
                 why = f"'recovery_point: {self.recovery_point}'"
                 raise located(f"the setting {name!r} is derived from {why}", "settings", name)
         return self
+
+    def unapplied(self) -> Iterable[str]:
+        """What is computed from the machine, and the settings of this file's own defaults."""
+        return self.model_fields_set & {"memory", "max_connections", "slow"}
 
     @property
     def files(self) -> int:

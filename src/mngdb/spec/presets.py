@@ -99,7 +99,8 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
     def _given(self, prefix: str) -> Rights | None:
         """`prefixed` with the keys that the file itself names."""
         form = self.prefixed
-        return form and replace(form, keys=tuple(dict.fromkeys((f"{prefix}*", *form.keys))))
+        keys = form.below(prefix).keys if form else ()
+        return form and replace(form, keys=tuple(dict.fromkeys((f"{prefix}*", *keys))))
 
     def shared(self, prefix: str) -> str:
         """`sharing` with the prefix filled in."""

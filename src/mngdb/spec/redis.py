@@ -202,6 +202,10 @@ class RedisInstance(BaseInstance):
             return self.eviction
         return min(self.eviction, before, key=_evicts)
 
+    def unapplied(self) -> Iterable[str]:
+        """A share of a machine that nobody sees; a size is set."""
+        return {"memory"} if self.memory is not None and self.memory.bytes is None else ()
+
     def contradictions(self, rights: Mapping[str, BaseGrant]) -> Iterator[tuple[str, str, str]]:
         """What the apps' software needs and cannot have together: key, sentence, hint."""
         every = [*_software(rights)]
@@ -298,7 +302,10 @@ class RedisGrant(BaseGrant):
 
     @model_validator(mode="after")
     def _whole(self) -> RedisGrant:
-        for name in self.for_ or ():
+        software = self.for_ or []
+        for name in software:
+            if software.count(name) > 1:
+                raise located(f"{name!r} is listed twice", "for")
             self._check(name)
         if not self.keys and not self.for_:
             raise located("needs at least one pattern of keys, or 'for'", "keys")

@@ -60,10 +60,12 @@ def _notices(
         )
     for step in kept:
         if step.detail != TAKE_OVER and step.object not in told:
+            # what would go to somebody is not given, what would be taken is kept
+            word = "not done" if step.action == "grant" else "kept"
             yield Notice(
                 name,
-                f"kept: {step.action} {step.object}: {step.detail}",
+                f"{word}: {step.action} {step.object}: {step.detail}",
                 f"mngdb up --allow {named(step.object)}",
                 step.object,
-                f"kept: {step.action}: {step.detail}:",
+                f"{word}: {step.action}: {step.detail}:",
             )

@@ -34,7 +34,7 @@ def look(session: Session, asked: DesiredInstance, span: Span) -> Slow:
         profile = session.client[database]["system.profile"]
         found += _grouped(database, profile.find(query).sort("$natural", -1).limit(_ENTRIES))
     note = f"the profiler is disabled in {', '.join(off)}: nothing is recorded there; "
-    note += "'mngdb up', or db.setProfilingLevel(1, {slowms: 100})"
+    note += "'mngdb up', or " * asked.managed + "db.setProfilingLevel(1, {slowms: 100})"
     return Slow(tuple(found), note * bool(off))
 
 

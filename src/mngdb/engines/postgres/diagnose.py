@@ -40,6 +40,15 @@ _TABLES = """
     ORDER BY 2 LIMIT 1
 """
 
+#: Whether there is something to work with: a table, or the right to create a schema.
+_ANYTHING = """
+    SELECT /* mngdb */ has_database_privilege(current_database(), 'CREATE') OR EXISTS (
+      SELECT FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+      WHERE t.relkind IN ('r', 'p') AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                        AND d.objid = t.oid AND d.deptype = 'e'))
+"""
+
 
 def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
     """One sentence on what is wrong, or None. Leaves nothing behind: all is rolled back. Raises
@@ -119,8 +128,12 @@ def _work(
     if grant.access == "owner":
         if home is None:
             return "no schema of its search_path exists, so it cannot create tables"
-        # what is no owner yet, is told by `plan`
-        if not adopt or _creates(connection, home):
+        # what is no owner yet, is told by `plan`, and works with the tables that there are
+        creates = not adopt or _creates(connection, home)
+        if not creates and connection.execute(_ANYTHING).fetchone() == (False,):
+            text = f"{access.user} does not own the database, and may create no tables there"
+            raise StepError(text, _hand_over(access))
+        if creates:
             table = Identifier(home, "mngdb_doctor")
             with connection.transaction(force_rollback=True):
                 connection.execute(SQL("CREATE /* mngdb */ TABLE {} (id int)").format(table))

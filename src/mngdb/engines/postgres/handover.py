@@ -1,4 +1,5 @@
-"""Databases and what is in them change hands. Nothing is dropped, nothing is half done."""
+"""Databases and what is in them change hands. Nothing is dropped; what is half done, the next `up`
+finishes."""
 
 from __future__ import annotations
 
@@ -30,19 +31,40 @@ def from_role(database: str, before: str, owner: str) -> Callable[[Session], Non
         reassign = SQL("REASSIGN OWNED BY {} TO {}").format(Identifier(before), Identifier(owner))
         who = before.replace("'", "''")
         disarm = SQL("DO {}").format(Literal(_INVOKER.replace("{before}", who)))
+        if session.superuser and owns(session, [before])[before].get(database, 0) > _PORTION:
+            _ahead(session, database, before, owner)
         take(session, before, disarm, reassign, *give_back, database=database, ends=None)
 
     return run
 
 
 def from_admin(database: str, owner: str) -> Callable[[Session], None]:
-    """A database of the administrator and what the administrator made in it go to `owner`."""
+    """A database of the administrator and what the administrator made in it go to `owner`, the
+    database last: what a crash leaves, the next `up` hands over."""
 
     def run(session: Session) -> None:
+        statements = [_objects(owner), owned_by(database, owner)]
+        if not session.superuser:  # it needs the new owner's rights on the database's schemas
+            statements.reverse()
         with session.inside(database) as connection:
-            client.execute(connection, owned_by(database, owner), _objects(owner))
+            for one in statements:  # each by itself: the first one commits
+                client.execute(connection, one)
 
     return run
+
+
+def _ahead(session: Session, database: str, before: str, owner: str) -> None:
+    """Hand over the tables and the like of a role that owns many: REASSIGN OWNED is one
+    transaction, and would need more locks than the server has. It is left what this cannot get."""
+    tables = _objects(owner, before, rank="= 2")
+    for _ in range(_TRIES):
+        try:
+            with session.inside(database, lock_timeout="300ms") as connection:
+                client.execute(connection, tables)
+        except client.WaitedError:
+            end_sessions(session, before)
+        else:
+            return
 
 
 def owned_by(database: str, owner: str) -> Composed:
@@ -192,13 +214,20 @@ def own_rights(database: str, owner: str) -> Callable[[Session], None]:
     return run
 
 
-def _objects(owner: str) -> Composed:
-    """The administrator's own objects, one by one: REASSIGN OWNED refuses for the first superuser
-    and would take that one's other databases along for the rest."""
-    return SQL("DO {}").format(Literal(_OBJECTS.replace("{owner}", owner.replace("'", "''"))))
+def _objects(owner: str, before: str | None = None, rank: str = "> 0") -> Composed:
+    """The objects of `before`, by default the administrator, one by one: REASSIGN OWNED refuses for
+    the first superuser and would take that one's other databases along for the rest. It commits
+    after some, since each holds locks until then, and has to be sent by itself."""
+    who = "current_user" if before is None else "'{}'".format(before.replace("'", "''"))
+    text = _OBJECTS.replace("{owner}", owner.replace("'", "''")).replace("{before}", who)
+    text = text.replace("{rank}", rank).replace("{portion}", str(_PORTION))
+    return SQL("DO {}").format(Literal(text))
 
 
 _OBJECTS = text(__file__, "handover.sql")
+#: Objects that change hands in one transaction. A table has a lock, and so has each of its indexes;
+#: there is room for 64 times max_connections, unless the server's settings say less.
+_PORTION = 100
 _INVOKER = """
 DECLARE statement text;
 BEGIN

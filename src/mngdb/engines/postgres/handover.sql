@@ -1,7 +1,7 @@
-DECLARE statement text;
+DECLARE statement text; done int := 0;
 BEGIN
   FOR statement IN
-    WITH mine AS (SELECT oid FROM pg_roles WHERE rolname = current_user),
+    WITH mine AS (SELECT oid FROM pg_roles WHERE rolname = {before}),
     place AS (SELECT oid, nspname, nspowner FROM pg_namespace
               WHERE nspname <> 'information_schema' AND nspname !~ '^pg_'),
     thing AS (
@@ -27,8 +27,13 @@ BEGIN
     )
     SELECT format('ALTER %s OWNER TO %I', t.name, '{owner}')
     FROM thing t JOIN mine ON mine.oid = t.owner
-    WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = t.class AND d.objid = t.oid
+    WHERE t.rank {rank}
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = t.class AND d.objid = t.oid
                       AND d.deptype = 'e')
     ORDER BY t.rank
-  LOOP EXECUTE statement; END LOOP;
+  LOOP
+    EXECUTE statement;
+    done := done + 1;
+    IF done % {portion} = 0 THEN COMMIT; END IF;
+  END LOOP;
 END

@@ -77,8 +77,14 @@ def _run(commands: Iterable[Sequence[str]]) -> int:
         wire.send(pack(command))
         while True:
             answer, refused = read(command)
-            sys.stdout.buffer.write(answer + b"\n")
-            sys.stdout.buffer.flush()
+            try:
+                sys.stdout.buffer.write(answer + b"\n")
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:
+                raise
+            except OSError as error:  # a full disk, say: nothing that the server did
+                print(f"error: standard output: {error.strerror}", file=sys.stderr)
+                return 1
             if refused:
                 code = 1
                 break
