@@ -66,6 +66,7 @@ def test_what_is_printed_can_be_typed(words: list[bytes]) -> None:
         ("NumberLong('5')", Int64(5)),
         ("NumberDecimal('1.50')", Decimal128("1.50")),
         ("/^a\\/b/i", Regex("^a\\/b", "i")),
+        ("{이름: 1, naïve: 2, $or: 3}", {"이름": 1, "naïve": 2, "$or": 3}),
         ("{a: 1 /* one */, // two\n b: 2}", {"a": 1, "b": 2}),
         (r"'\u{0041}'".replace("{", "").replace("}", ""), "A"),
         (r"'\ud83d\ude00'", "😀"),

@@ -182,3 +182,18 @@ def test_settings_of_the_first_login_are_given_without_saying_their_values() -> 
         "ALTER ROLE \"shop.2\" SET \"search_path\" = '$user', 'we\"ird', ''",
     ]
     assert not [text for text, _ in parts if "hush" in text or "ird" in text]
+
+
+@pytest.mark.parametrize(
+    ("url", "shared"),
+    [
+        ("redis://h", True),
+        ("redis://default@h", True),
+        ("redis://boss@h", False),
+        ("mongodb://boss@h", False),
+    ],
+)
+def test_an_administrator_that_every_client_is_keeps_its_password(url: str, shared: bool) -> None:
+    engine = url.partition(":")[0]
+    found = stack(f"{engine}: {{target: {{external: {{url: '{url}'}}}}}}").instances[engine]
+    assert found.shares_admin is shared

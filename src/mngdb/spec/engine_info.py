@@ -141,6 +141,8 @@ class EngineInfo(Struct, frozen=True):
     anonymous: bool = False
     """Whether the URL of a server that somebody else runs means, without a user, that it asks for
     no login; else it means the usual administrator."""
+    nameless: str = ""
+    """The login of clients that name none; empty: they have to."""
     elsewhere: str = ""
     """The area of the checks of a service that runs it for others (`mngdb.checks.registry`)."""
     ahead: int = 0
@@ -292,6 +294,7 @@ REDIS = EngineInfo(
         ),
     },
     memory=0.70,  # the guide's
+    nameless="default",
     adapts=True,
     forks=True,
     histories=(

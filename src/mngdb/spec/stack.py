@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -97,6 +98,15 @@ class Instance(Struct, frozen=True):
         """Whether it is a server of somebody else that asks for no login: its URL names no user."""
         external = self.target.of(External)
         return bool(external and ENGINE_INFO[self.engine].anonymous and "@" not in external.url)
+
+    @property
+    def shares_admin(self) -> bool:
+        """Whether its administrator is the login of all clients that name none, on a server of
+        somebody else."""
+        external, nameless = self.target.of(External), ENGINE_INFO[self.engine].nameless
+        if external is None or not nameless:
+            return False
+        return (urlsplit(external.url).username or nameless) == nameless
 
     @property
     def published(self) -> str | None:

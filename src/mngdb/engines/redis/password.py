@@ -21,7 +21,7 @@ def change(session: Session, secret: Secret) -> None:
     if not acl_file:
         raise StepError(
             "the server has no ACL file: a restart would bring the old password back",
-            "set `aclfile` on the server",
+            "set 'aclfile' on the server",
         )
     users = {one.name: one for one in map(acl.parse, session.ask("ACL", "LIST"))}
     own = users[access.user].passwords

@@ -58,7 +58,7 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
             Notice(
                 asked.instance.name,
                 "the server has no ACL file: its logins are lost when it restarts",
-                "set `aclfile` on the server, or run `mngdb up` after each of its restarts",
+                "set 'aclfile' on the server, or run 'mngdb up' after each of its restarts",
             )
         )
     return Outcome(changes, steps, tuple(notices), facts.release)

@@ -27,8 +27,8 @@ def select(
 ) -> list[Login]:
     """The logins of these apps, of administrators and of the monitor, on all instances or on `only`
     some. Of servers that somebody else runs the administrator is taken only where the instance is
-    named. Raises UsageError for an app or an instance that there is not, and where nothing is
-    left."""
+    named. Raises UsageError for an app or an instance that there is not, for an administrator that
+    clients share, and where nothing is left."""
     instances = [context.instance(name) for name in only] or [*context.stack.instances.values()]
     for app in apps:
         if app not in context.stack.apps and (meant := _meant(context, app)):
@@ -37,15 +37,22 @@ def select(
     found = []
     for one in instances:
         if admin and not one.anonymous and (_ours(one) or only):
+            if one.shares_admin:
+                raise UsageError(
+                    f"the administrator of {one.name} is the login of every client that names no "
+                    "user: with another password, all of these would be refused",
+                    "ask its operator for a login of mngdb's own, and name it in the url",
+                )
             found.append(Login(one, ADMIN))
         if monitor and one.monitored:
             found.append(Login(one, MONITOR))
         found += [Login(one, app) for app in apps if app in one.grants]
     if not found:
         names = ", ".join(apps) or "that login"
-        raise UsageError(
-            f"no password of {names} to rotate there", "see 'apps' and 'instances' in the file"
-        )
+        hint = "see 'apps' and 'instances' in the file"
+        if admin and not only:
+            hint = "name an external server: mngdb rotate --admin --instance NAME"
+        raise UsageError(f"no password of {names} to rotate there", hint)
     return found
 
 
