@@ -123,7 +123,6 @@ def test_server_settings_follow_from_the_software_unless_the_file_says_others() 
         ("{a: {redis: {for: 'celery, rq'}}}", "write a list: [celery, rq]"),
         ("{a: {redis: {for: go-redis}}}", "'mngdb render preset' lists them"),
         ("{a: {redis: {for: async}}}", "'mngdb render preset' lists them"),
-        ("{a: {redis: {for: [django, django]}}}", "'django' is listed twice"),
         ("{a: {redis: {for: spring}}}", "drivers are named under 'env': env: {for: spring}"),
         ("{a: {for: prisma}}", "a: {env: {for: prisma}}"),
         ("{a: {redis: {for: celery, keys: '*'}}}", "'*' is every key; celery needs a prefix"),

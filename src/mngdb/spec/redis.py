@@ -302,10 +302,7 @@ class RedisGrant(BaseGrant):
 
     @model_validator(mode="after")
     def _whole(self) -> RedisGrant:
-        software = self.for_ or []
-        for name in software:
-            if software.count(name) > 1:
-                raise located(f"{name!r} is listed twice", "for")
+        for name in self.for_ or ():
             self._check(name)
         if not self.keys and not self.for_:
             raise located("needs at least one pattern of keys, or 'for'", "keys")
