@@ -115,6 +115,20 @@ def test_after_a_restart_a_rate_is_not_over_before_it_can_be_known(tmp_path: Pat
     assert feed(after, 330, rejected_connections_total=5) == [("resolved", name)]
 
 
+def test_restarts_do_not_prolong_an_alert_that_nobody_finds(tmp_path: Path) -> None:
+    name = "RedisConnectionsRejected"
+    last = Evaluator(rules(name))
+    feed(last, 0, rejected_connections_total=0)
+    assert feed(last, 15, rejected_connections_total=5) == [("firing", name)]
+    told = {}
+    for at in range(30, 600, 15):
+        if at % 60 == 0:
+            last = restarted(last, tmp_path / "state", at - 15, name)
+        told[at] = feed(last, at, rejected_connections_total=5)
+    assert {at for at, found in told.items() if found} == {345}
+    assert told[345] == [("resolved", name)]
+
+
 def test_after_the_clock_was_set_what_fires_goes_on_and_what_waited_waits_anew() -> None:
     for back in (-86_400, 86_400):
         names = ("RedisDown", "RedisConnectionsRejected", "RedisLogRewriteFailing")

@@ -91,6 +91,12 @@ def test_a_server_that_crashed_and_works_again_explains_nothing(
     assert answer.watch == ()
 
 
+def test_logins_that_could_not_be_tried_are_told() -> None:
+    answer = judge(stack_of(replace(server("redis"), untried=("shop", "blog"))))
+    assert "redis: 2 app logins not tried" in answer.unseen[0]
+    assert answer.exit_code == 0
+
+
 def test_an_alert_on_refused_writes_is_no_trouble_where_the_server_takes_them() -> None:
     fired = Fired("RedisWritesRefused", "critical", "redis", "Redis redis refuses writes")
     works, full = (

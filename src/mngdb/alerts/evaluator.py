@@ -35,6 +35,9 @@ class Alert(Struct, frozen=True):
     summary: str
     description: str
     runbook: str
+    seen: float = 0.0
+    """The last round that found it so, in seconds since the epoch: for a while after a restart, an
+    alert is kept that no round finds."""
 
     @property
     def key(self) -> Key:
@@ -55,6 +58,7 @@ class Alert(Struct, frozen=True):
             "instance": self.instance,
             "labels": dict(self.labels),
             "since": self.since,
+            "seen": self.seen,
             # JSON has no infinity
             "value": self.value if abs(self.value) < float("inf") else None,
             "summary": self.summary,
@@ -75,6 +79,7 @@ def restored(found: Mapping[str, Any]) -> Alert:
         summary=found["summary"],
         description=found["description"],
         runbook=found["runbook"],
+        seen=float(found.get("seen", found["since"])),
     )
 
 
@@ -89,7 +94,7 @@ class Evaluator:
         """`known` are the alerts of an earlier process, whose last round was `at`."""
         self.rules = rules
         self._known: dict[Key, Alert] = {alert.key: alert for alert in known}
-        self._inherited: frozenset[Key] = frozenset()
+        self._inherited: dict[Key, float] = {}
         self._last = at
         self._begun: float | None = None
         self._history = History()
@@ -112,18 +117,19 @@ class Evaluator:
     def feed(self, now: float, families: Iterable[Family]) -> list[Alert]:
         """Take a round and judge it. Returns what changed: alerts that are pending, that fire, or
         that are over, since this very round."""
-        begun = self._begin(now) if self._begun is None else self._begun
+        if self._begun is None:
+            self._begin(now)
         self._history.take(now, families, self.metrics, self._windows)
         found: dict[Key, Alert] = {}
         for rule in self.rules:
             for labels, value in judge(rule.expr, self._history).items():
                 alert = self._alert(rule, labels, value, now)
                 found[alert.key] = alert
-            if now - begun < expr.window(rule.expr):
-                # after a restart the past is missing: what was known stays until it is there again
-                for key in self._inherited:
-                    if key[0] == rule.name and key in self._known:
-                        found.setdefault(key, self._known[key])
+            # after a restart the past is missing: what was known stays until it is there again
+            window = expr.window(rule.expr)
+            for key, start in self._inherited.items():
+                if key[0] == rule.name and key in self._known and now - start < window:
+                    found.setdefault(key, self._known[key])
         events = [
             alert
             for key, alert in found.items()
@@ -140,15 +146,19 @@ class Evaluator:
         self._begun, self._last = None, -math.inf
         self._history = History()
 
-    def _begin(self, now: float) -> float:
+    def _begin(self, now: float) -> None:
         if not 0 <= now - self._last <= _FORGET_PENDING:
             self._known = {
                 key: replace(alert, since=min(alert.since, now))
                 for key, alert in self._known.items()
                 if alert.state == "firing"
             }
-        self._inherited, self._begun = frozenset(self._known), now
-        return now
+        # what the last process had kept itself is no truer by another restart
+        self._inherited = {
+            key: alert.seen if alert.seen < self._last else now
+            for key, alert in self._known.items()
+        }
+        self._begun = now
 
     def _alert(self, rule: Active, labels: Labels, value: float, now: float) -> Alert:
         before = self._known.get((rule.name, labels))
@@ -164,4 +174,5 @@ class Evaluator:
             summary=filled(rule.rule.summary, dict(labels)),
             description=filled(rule.rule.description, dict(labels)),
             runbook=rule.runbook,
+            seen=now,
         )

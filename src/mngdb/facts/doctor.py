@@ -137,6 +137,8 @@ class Server(Struct, frozen=True):
     sessions: Seen[Sessions] | None = None
     locks: tuple[Node, ...] = ()
     logins: tuple[Diagnosis, ...] = ()
+    untried: tuple[str, ...] = ()
+    """Apps of an adopted server whose passwords the vault does not have."""
     denied: Seen[Denials] | None = None
     """What it refused its clients."""
     unfinished: str = ""

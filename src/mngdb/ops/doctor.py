@@ -158,7 +158,10 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
             return seen
         if dying or kind in _OUT:
             return replace(seen, logins=_all_out(instance, error.message))
-    return replace(seen, logins=access.logins(context, instance))
+    tried = access.logins(context, instance)
+    known = {one.app for one in tried}
+    untried = tuple(app for app in instance.grants if app not in known)
+    return replace(seen, logins=tried, untried=untried)
 
 
 def _crashes(context: Context, instance: Instance) -> tuple[str, ...] | None:

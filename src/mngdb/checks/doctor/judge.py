@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from mngdb.checks.doctor.causes import FINDERS
 from mngdb.checks.doctor.consequences import CONSEQUENCES
 from mngdb.facts.doctor import Answer, Explained, StackFacts, Trouble
+from mngdb.words import many
 
+#: Apps that a note names.
+_SHOWN = 10
 #: Causes that explain what is wrong with their own app alone.
 _OF_APP = ("app-limit", "secret")
 
@@ -60,9 +63,18 @@ def _unknown(facts: StackFacts) -> list[str]:
 
 
 def _unseen(facts: StackFacts) -> Iterator[str]:
-    """Who does not tell what was refused, once for each reason; who tells not all."""
+    """Which logins were not tried. Who does not tell what was refused, once for each reason; who
+    tells not all."""
     by: dict[str, list[str]] = {}
     for server in facts.servers:
+        if server.untried:
+            count = many(len(server.untried), "app login")
+            some = ", ".join(server.untried[:_SHOWN])
+            more = f" and {len(server.untried) - _SHOWN} more" * (len(server.untried) > _SHOWN)
+            yield (
+                f"{server.instance}: {count} not tried, whose passwords the vault does not have: "
+                f"{some}{more}"
+            )
         if server.denied is not None and server.denied.missing is not None:
             by.setdefault(server.denied.missing, []).append(server.instance)
         elif server.denied is not None and server.denied.value.unseen:

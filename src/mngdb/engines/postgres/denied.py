@@ -139,7 +139,8 @@ def _extensions(place: str, grant: PostgresGrant, one: Refusal, every: Sequence[
     line = permit(place, grant, "extensions", taken)
     if one.code == "42501":
         return line
-    return f"{_LACKED}: install its package (docs/servers.md#extensions), then {line}"
+    instead = "; or use gen_random_uuid(), which needs none" * (one.said["name"] == "uuid-ossp")
+    return f"{_LACKED}: install its package (docs/servers.md#extensions), then {line}{instead}"
 
 
 def _access(
