@@ -320,6 +320,26 @@ def test_a_dump_waits_for_no_app_for_ever(
     assert "shop.dump" not in dumped.streams
 
 
+def test_settings_of_a_database_end_no_dump(stack: Cli) -> None:
+    settings = {
+        "idle_session_timeout": "1",
+        "transaction_timeout": "1",
+        "local_preload_libraries": "missing",
+        "role": "shop",
+        "search_path": "nowhere",
+    }
+    with pg(stack) as admin:
+        try:
+            for name, value in settings.items():
+                admin.execute(f"ALTER DATABASE shop SET {name} = {value}")
+            dumped = logically(stack)
+        finally:
+            for name in settings:
+                admin.execute(f"ALTER DATABASE shop RESET {name}")
+    assert dumped.taken.missing == {}
+    assert "shop.dump" in dumped.streams
+
+
 def test_an_app_does_not_hold_up_the_proof(stack: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base_backup, "_READ", 1.0)
     monkeypatch.setattr(base_backup, "_LATE", 1.0)

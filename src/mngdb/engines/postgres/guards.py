@@ -50,6 +50,13 @@ GUARDS: Mapping[str, str] = {
     "plpgsql.extra_warnings": "none",
     "plpgsql.check_asserts": "on",
 }
+#: Those that the server's own programs, such as pg_dump, do not set themselves, or too late; what a
+#: dump looks like is theirs to say.
+_OF_PROGRAMS = (
+    *("search_path", "role", "local_preload_libraries", "lock_timeout", "exit_on_error"),
+    *("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout"),
+    *("tcp_user_timeout", "default_transaction_isolation", "default_transaction_deferrable"),
+)
 #: The major version that brought a setting; an older server refuses the session for its name.
 _SINCE = {"transaction_timeout": 17, "idle_session_timeout": 14}
 _VERSIONS = sorted(set(_SINCE.values()))
@@ -83,6 +90,13 @@ def options(guards: Mapping[str, str]) -> str:
 def known_to(guards: Mapping[str, str], version: int) -> dict[str, str]:
     """Those of them that a server of this major version knows."""
     return {name: value for name, value in guards.items() if _SINCE.get(name, 0) <= version}
+
+
+def of_programs(version: int) -> str:
+    """PGOPTIONS of a program that reads all rows, however long it takes, from a server of this
+    major version."""
+    wanted = {name: GUARDS[name] for name in _OF_PROGRAMS}
+    return options(known_to(wanted | {"statement_timeout": "0", "row_security": "off"}, version))
 
 
 def before(version: int) -> int:

@@ -23,7 +23,7 @@ from psycopg.sql import SQL, Identifier
 
 from mngdb import stopping
 from mngdb.engines.postgres import access as clients
-from mngdb.engines.postgres import client, hands, making, render, transfer
+from mngdb.engines.postgres import client, guards, hands, making, render, transfer
 from mngdb.errors import MngdbError, StepError, UsageError, of_system
 from mngdb.model import Access, DesiredInstance, Program, Programs
 from mngdb.run import BARE, Account, run, streamed
@@ -107,9 +107,9 @@ def back_up(session: client.Session, access: Access, programs: Programs, sink: S
     )
 
 
-def _environ(access: Access, database: str, name: str) -> Mapping[str, str]:
-    """Where the programs go, by which name the server knows them, and how it has to prove
-    itself."""
+def _environ(access: Access, version: int, database: str, name: str) -> Mapping[str, str]:
+    """Where the programs go, by which name the server, of this major version, knows them, and how
+    it has to prove itself."""
     proof = {_PROOF[name]: value for name, value in clients.proof(access).items()}
     return {
         **{k: v for k, v in os.environ.items() if not k.startswith("PG")},
@@ -117,7 +117,7 @@ def _environ(access: Access, database: str, name: str) -> Mapping[str, str]:
         **proof,
         "PGDATABASE": database,  # not an argument: a name is no connection string
         "PGAPPNAME": name,
-        "PGOPTIONS": "-c statement_timeout=0 -c row_security=off",
+        "PGOPTIONS": guards.of_programs(version),
     }
 
 
@@ -140,7 +140,8 @@ class _Dump:
     def write(self, stream: str, name: str, options: Sequence[str], database: str) -> None:
         """Write a stream. Raises _DumpError for what the program says, MngdbError."""
         argv = [transfer.tool(self._program, name), "--no-password", *options]
-        env = _environ(self._access, database, self._name)
+        version = self._session.main.info.server_version // 10_000
+        env = _environ(self._access, version, database, self._name)
         read = False
         try:
             with (

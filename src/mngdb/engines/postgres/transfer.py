@@ -21,6 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import stopping
+from mngdb.engines.postgres import guards
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.client import Connection, Session
 from mngdb.engines.postgres.render import ADMIN
@@ -28,6 +29,7 @@ from mngdb.errors import StepError, UsageError
 from mngdb.model import DesiredInstance, Program
 from mngdb.part import Took
 from mngdb.run import run, streamed
+from mngdb.words import numbers
 
 #: Seconds that an answer is waited for: an index is built for as long as it takes.
 _PATIENT = 7 * 86400.0
@@ -133,7 +135,7 @@ def of_server(
     env = {
         **_environ(),
         **{"PGHOST": site.run, "PGPORT": str(port), "PGUSER": ADMIN, "PGDATABASE": database},
-        "PGOPTIONS": "-c statement_timeout=0 -c row_security=off",
+        "PGOPTIONS": guards.of_programs(numbers(site.program.version)[0]),
     }
     argv = [tool(site.program, "pg_dump"), *chosen, "--no-subscriptions", "--no-password"]
     archive = folder / "archive"
