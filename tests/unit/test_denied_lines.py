@@ -208,6 +208,38 @@ def test_a_queue_of_any_name_is_celerys_that_was_not_told_its_prefix() -> None:
     assert remedy.startswith("celery was not told its prefix")
     assert "apps.a" not in remedy
     assert told(text, ("key", "get", "mails")) == 'apps.a.redis.keys: ["a:*", "mails"]'
+    # one that only sends; what it is to be told is first
+    sent = [
+        ("key", "get", "x:1"),
+        ("key", "lpush", "mails"),
+        ("key", "sadd", "_kombu.binding.mails"),
+    ]
+    remedy = told(text, *sent)
+    assert remedy.startswith("celery was not told its prefix")
+    assert remedy.endswith('; apps.a.redis.keys: ["a:*", "x:*"]')
+
+
+def test_one_line_replaces_a_short_form() -> None:
+    """Several that have the whole right would each undo the one before."""
+    text = written({"keys": "a:*"}, shared=True)
+    refused = (
+        ("key", "get", "x:1"),
+        ("channel", "psubscribe", "a:*:x"),
+        ("channel", "publish", "n:1"),
+    )
+    remedy = told(text, *refused, ("command", "role", "role"))
+    place, colon, value = remedy.partition(": ")
+    assert (place, colon) == ("apps.a.redis", ": ")
+    after = grant(f"redis: {{}}\napps: {{a: {{redis: {value}}}, b: {{redis: 'b:*'}}}}")
+    assert (after.keys, after.channels) == (["a:*", "x:*"], ["a:*", "n:*"])
+    assert (after.patterns, after.commands) == (["a:*:x"], ["+role"])
+
+
+def test_how_software_does_without_a_command_is_told() -> None:
+    text = written({"keys": "a:*", "for": "django-redis"}, shared=True)
+    said = told(text, ("command", "keys", "keys"))
+    assert "'keys' is for an instance of its own" in said
+    assert "cache.iter_keys('*')" in said
 
 
 @pytest.mark.parametrize("engine", ["postgres", "mongodb"])

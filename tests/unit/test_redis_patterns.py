@@ -62,6 +62,11 @@ def _with(one: str, other: str) -> dict[str, RedisGrant]:
         ("{keys: 'a:*', for: socket.io}", "{keys: 'b:*', for: socket.io}", []),
         ("{keys: 'a:*', channels: ['x:*']}", "{keys: 'b:*', channels: ['x:1']}", ["x:*, x:1"]),
         ("{keys: 'a:*', for: spring-session}", "{keys: 'b:*', for: spring-session}", []),
+        (
+            "{keys: 'a:*', channels: ['__redis__:invalidate']}",
+            "{keys: 'b:*', channels: ['__redis__:invalidate']}",
+            [],
+        ),
         ("{keys: 'a:*', for: actioncable}", "{keys: 'b:*', for: actioncable}", []),
     ],
 )

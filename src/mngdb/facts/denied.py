@@ -21,6 +21,8 @@ RECENT = 3600.0
 OLD_CLIENT = "its client has another password than the vault: give it what 'mngdb env {app}' prints"
 #: What helps where the file was changed and nothing else, or the server was.
 PERMITTED = "the file permits it by now: 'mngdb up' applies that"
+#: How it is told that software uses names without the prefix that the file gives it.
+UNTOLD = "was not told its prefix"
 #: How it is told that no line of the file helps.
 NO_LINE = "no line of the file permits"
 #: Refusals that a sentence has room for.
@@ -187,12 +189,14 @@ def more_databases(
     return {one: found.get(one, line) for one in names}
 
 
-def permit(place: str, grant: BaseGrant, field: str, value: object) -> str:
+def permit(place: str, grant: BaseGrant, field: str, value: object, **others: object) -> str:
     """The line of the file that gives a field of an app's right this value. A right of one field
-    may have the short form, which has no place for another: it is written as a whole."""
+    may have the short form, which has no place for another: it is written as a whole, with the
+    `others` that the app is offered, since each such line replaces the one before."""
     given = grant.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    if len(given) == 1 and not {field, "for"} & given.keys():
-        whole = ", ".join(f"{key}: {_yaml(one)}" for key, one in (given | {field: value}).items())
+    values = {**others, field: value}
+    if len(given) == 1 and "for" not in given and not values.keys() <= given.keys():
+        whole = ", ".join(f"{key}: {_yaml(one)}" for key, one in {**given, **values}.items())
         return f"{place}: {{{whole}}}"
     return f"{place}.{field}: {_yaml(value)}"
 
@@ -226,8 +230,13 @@ def told(denied: Iterable[Denied]) -> str:
 
 
 def remedies(denied: Iterable[Denied]) -> str:
-    """What would permit them, each once; what nothing permits is last, in one clause."""
-    every = sorted(dict.fromkeys((one.hopeless, one.remedy) for one in denied), key=lambda o: o[0])
+    """What would permit them, each once; what software has to be told is first, since often
+    nothing else is needed. What nothing permits is last, in one clause."""
+    every = sorted(
+        dict.fromkeys((one.hopeless, one.remedy) for one in denied),
+        key=lambda one: (one[0], UNTOLD not in one[1]),
+    )
     parts = [text for hopeless, text in every if not hopeless]
+    parts = [text for text in parts if not any(one.startswith(f"{text}; ") for one in parts)]
     none = [text.removeprefix(NO_LINE).strip() for hopeless, text in every if hopeless]
     return "; ".join([*parts, *([f"{NO_LINE} {', '.join(none)}"] if none else [])])

@@ -29,7 +29,7 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
     writing = _writes(session, every, grants)
     # one line permits all that is refused for the same reason; what is over goes into no line of
     # what is not, nor does what needs none
-    by_line: dict[tuple[str, str, bool, str], list[Entry]] = defaultdict(list)
+    by_line: dict[tuple[str, bool, str], list[Entry]] = defaultdict(list)
     mine: dict[str, list[Entry]] = defaultdict(list)
     for one in every:
         mine[one.login].append(one)
@@ -41,27 +41,27 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
             other = (
                 old if one.reason == "auth" else permits.without_a_line(grant, one, mine[one.login])
             )
-        by_line[one.login, one.reason, evidence.recent(app, one.age), other].append(one)
+        by_line[one.login, evidence.recent(app, one.age), other].append(one)
     found = []
-    for (login, reason, fresh, other), some in by_line.items():
+    for (login, fresh, other), some in by_line.items():
         app, grant = grants.get(login, (login, None))
-        remedy = other
+        lines: dict[str, str] = {}
         if grant is not None and not other:
-            remedy = permits.line(asked, app, grant, some, writing)
-        by_what: dict[str, list[Entry]] = defaultdict(list)
+            lines = permits.lines(asked, app, grant, some, writing)
+        by_what: dict[tuple[str, str], list[Entry]] = defaultdict(list)
         for one in some:
-            by_what[one.what].append(one)
+            by_what[one.reason, one.what].append(one)
         found += [
             Denied(
                 app,
                 what,
-                remedy,
+                other or lines[reason],
                 sum(one.times for one in same),
                 min(one.age for one in same),
                 mild=reason == "auth",
                 over=not fresh,
             )
-            for what, same in by_what.items()
+            for (reason, what), same in by_what.items()
         ]
     return Denials(tuple(sorted(_others(found, evidence.probes), key=lambda one: one.age)))
 

@@ -11,8 +11,8 @@ from mngdb.model import DesiredInstance, Notice
 from mngdb.spec.presets import presets
 from mngdb.spec.redis import RedisGrant
 
-#: What channels of keyspace notifications begin with.
-_EVENTS = "__key"
+#: What channels of the server itself begin with: keyspace notifications, client-side caching.
+_EVENTS = ("__key", "__redis__:")
 #: Overlaps that a notice names.
 _SHOWN = 3
 

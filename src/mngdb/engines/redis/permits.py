@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from mngdb.engines.redis.acl_log import Entry
 from mngdb.engines.redis.patterns import overlap
-from mngdb.facts.denied import NO_LINE, PERMITTED, permit, quoted, shape
+from mngdb.facts.denied import NO_LINE, PERMITTED, UNTOLD, permit, quoted, shape
 from mngdb.model import DesiredInstance
 from mngdb.spec.presets import prefix_of, presets
 from mngdb.spec.redis import RedisGrant
@@ -21,6 +21,8 @@ from mngdb.spec.redis_commands import denies, harms_neighbours
 
 #: Between the name of a queue of kombu's, which may be any, and a priority.
 _PRIORITY = "\x06\x16"
+#: What the key of a queue's bindings begins with, in kombu.
+_BINDING = "_kombu.binding."
 #: Where the server tells clients of the protocol's second version which keys have changed.
 _CHANGED = "__redis__:invalidate"
 
@@ -32,28 +34,44 @@ def without_a_line(grant: RedisGrant, one: Entry, every: Iterable[Entry]) -> str
         return PERMITTED
     if one.reason not in {"key", "channel"}:
         return ""
-    queues = {other.object.partition(_PRIORITY)[0] for other in every if _PRIORITY in other.object}
+    queues = {
+        other.object.partition(_PRIORITY)[0].removeprefix(_BINDING)
+        for other in every
+        if _PRIORITY in other.object or other.object.startswith(_BINDING)
+    }
     queue = one.reason == "key" and one.object.partition(_PRIORITY)[0] in queues
     return _untold(grant, one.object, queue=queue)
 
 
-def line(
+def lines(
     asked: DesiredInstance,
     app: str,
     grant: RedisGrant,
     entries: Sequence[Entry],
     writes: frozenset[str],
-) -> str:
-    """The line that permits all of these, refused for the same reason, or why none does. `writes`:
+) -> dict[str, str]:
+    """By reason, the line that permits all that was refused for it, or why none does. `writes`:
     commands that write."""
-    reason = entries[0].reason
-    place = f"apps.{app}.{asked.instance.name}"
-    if grant.access == "readonly" and any(_writing(one, grant, writes) for one in entries):
-        return permit(place, grant.written, "access", "readwrite")
+    by_reason = {
+        reason: some
+        for reason in ("key", "channel", "command")
+        if (some := [one for one in entries if one.reason == reason])
+    }
     file = _File(asked, app, grant)
+    for some in by_reason.values():  # so that the file has the fields of all of them
+        _line(file, grant, some, writes)
+    return {reason: _line(file, grant, some, writes) for reason, some in by_reason.items()}
+
+
+def _line(file: _File, grant: RedisGrant, entries: Sequence[Entry], writes: frozenset[str]) -> str:
+    """The same for one reason."""
+    reason = entries[0].reason
+    if grant.access == "readonly" and any(_writing(one, grant, writes) for one in entries):
+        return permit(file.place, grant.written, "access", "readwrite")
     if reason == "command":
         return file.commands(list(dict.fromkeys(one.object for one in entries)))
-    text = "; ".join(file.channels(entries) if reason == "channel" else file.keys(entries))
+    parts = file.channels(entries) if reason == "channel" else file.keys(entries)
+    text = "; ".join(dict.fromkeys(parts))
     any_name = _any_name(grant)
     if any_name:
         who = " or ".join(any_name)
@@ -104,7 +122,7 @@ def _untold(grant: RedisGrant, name: str, *, queue: bool) -> str:
         mine = preset.prefixed.below(grant.prefix or "")
         theirs = _matches(name, names) or (queue and "kombu" in preset.aliases)
         if theirs and not _matches(name, (*mine.keys, *mine.channels)):
-            return f"{software} was not told its prefix: {_told(grant, [software])}"
+            return f"{software} {UNTOLD}: {_told(grant, [software])}"
     return ""
 
 
@@ -132,7 +150,9 @@ class _File:
     def __init__(self, asked: DesiredInstance, app: str, grant: RedisGrant) -> None:
         self._asked, self._app, self._grant = asked, app, grant
         self._alone = len(asked.instance.grants) == 1
-        self._place = f"apps.{app}.{asked.instance.name}"
+        self.place = f"apps.{app}.{asked.instance.name}"
+        #: Fields for which a line was made.
+        self._fields: dict[str, Sequence[str]] = {}
 
     def commands(self, names: Sequence[str]) -> str:
         """For commands, of which some are for an instance that the app has to itself."""
@@ -141,10 +161,17 @@ class _File:
         free = [f"+{one}" for one in names if one not in shared]
         parts = list(self._with("commands", self._grant.written.commands, free))
         parts += [
-            f"{quoted(one)} is for an instance of its own ('instances:'): {why}"
+            f"{quoted(one)} is for an instance of its own ('instances:'): {why}{self._known(one)}"
             for one, why in shared.items()
         ]
         return "; ".join(parts)
+
+    def _known(self, command: str) -> str:
+        """What is known of the app's software that uses it."""
+        prefix = self._grant.prefix or f"{self._app}:"
+        every = ((one, presets()[one]) for one in self._grant.software)
+        found = [f"{one}: {it.shared(prefix)}" for one, it in every if f"+{command}" in it.alone]
+        return f" ({'; '.join(found)})" if found else ""
 
     def keys(self, entries: Sequence[Entry]) -> Iterator[str]:
         """For keys."""
@@ -206,7 +233,8 @@ class _File:
         )
 
     def _line(self, field: str, values: Sequence[str]) -> str:
-        return permit(self._place, self._grant.written, field, values)
+        self._fields[field] = values
+        return permit(self.place, self._grant.written, field, values, **self._fields)
 
     def _takes(self, field: str, values: Sequence[str]) -> bool:
         """Whether the file takes this, and the app loses nothing by it."""
