@@ -166,6 +166,22 @@ def test_a_role_of_another_stack_is_refused_also_by_name(ours: Cli, theirs: Cli)
 
 
 @pytest.mark.parametrize("admin", ["boss"], indirect=True)
+def test_an_app_that_their_pg_hba_shuts_out_is_told_by_up(ours: Cli, theirs: Cli) -> None:
+    hba = theirs.state / "servers" / "mng-pg" / "conf" / "pg_hba.conf"
+    before = hba.read_text()
+    hba.write_text("host all report 127.0.0.1/32 reject\n" + before)
+    try:
+        sql(theirs, "SELECT pg_reload_conf()")
+        done = ours.run("up")
+        assert done.returncode == 0, done.stderr
+        assert "report cannot use legacy" in done.stderr
+        assert "shop cannot use legacy" not in done.stderr
+    finally:
+        hba.write_text(before)
+        sql(theirs, "SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize("admin", ["boss"], indirect=True)
 def test_a_hot_setting_is_set_and_a_cold_one_becomes_a_remark(ours: Cli, theirs: Cli) -> None:
     before = value(theirs, "SELECT pg_postmaster_start_time()")
     write(ours, theirs, "boss", "log_temp_files: 20MB, max_connections: 77")

@@ -24,7 +24,7 @@ from mngdb.errors import (
 from mngdb.facts.denied import Denials, remedies, told
 from mngdb.facts.doctor import Diagnosis
 from mngdb.facts.locks import WAITED
-from mngdb.model import DesiredInstance, Step
+from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.ops import denied, probes
 from mngdb.ops.context import Context, secret_name
 from mngdb.secret import app_of
@@ -164,6 +164,22 @@ def _shut_out(
     if "secret" in mine.get("change", ""):
         return f"the secret of {login} in the vault is not the one on the server"
     return ""
+
+
+def shut_out(context: Context, done: Iterable[Step[Any]]) -> list[Notice]:
+    """Apps for which these steps were taken on servers of others and that cannot use them all the
+    same: their pg_hba.conf, say, is their operator's."""
+    found = []
+    for name, app in dict.fromkeys((step.instance, step.app) for step in done if step.app):
+        instance = context.stack.instances.get(name)
+        if instance is None or instance.managed or instance.hosted or app not in instance.grants:
+            continue
+        if app not in context.unknown(instance):
+            seen = examine(context, instance, app)
+            if seen.problem:
+                text = f"{app} cannot use {name}: {seen.problem}"
+                found.append(Notice(name, text, seen.hint or ""))
+    return found
 
 
 def examine(context: Context, instance: Instance, app: str) -> Diagnosis:
