@@ -326,7 +326,7 @@ def test_faults_are_one_sentence_and_write_nothing(teams: Teams, cli: Cli) -> No
                 ("mongodb", "mongodb", "MongoDB server, not Redis"),
             )
         },
-        at["mongodb"].replace("admin@", ""): (3, "names no user"),
+        at["mongodb"].replace("admin@", ""): (3, "mongodb://USER@HOST"),
         "mysql://root@127.0.0.1": (2, "is not a URL"),
         "redis://admin@127.0.0.1:99999": (2, "url"),
         "nothere.sql": (2, "cannot be read"),

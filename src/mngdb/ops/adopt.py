@@ -255,6 +255,8 @@ def _seen(stack: str, one: Source) -> FoundServer:
             text = f"{_host(one.url)} is a {other} server, not {engine.info.title}"
             raise ConnectError(text, "correct the URL") from None
         hint = _HINTS.get(error.kind, error.hint)
+        if error.kind == "auth" and not access.user:
+            hint = error.hint  # how the URL names one
         raise ConnectError(error.message, hint, error.kind) from None
     stake = engine.unverified(access)
     return replace(found, notes=(*found.notes, f"mend: {stake}")) if stake else found

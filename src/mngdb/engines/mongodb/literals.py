@@ -88,6 +88,8 @@ class Reader:
     def need(self, sign: str) -> None:
         """Read a sign that has to be next."""
         if not self.take(sign):
+            if sign in ")]}," and self.over():
+                raise UsageError(f"a bracket is not closed: expected {sign!r}")
             raise self.wrong(f"expected {sign!r}")
 
     def word(self) -> str:

@@ -204,7 +204,7 @@ def _named(reader: Reader) -> Statement:
     if word == "show":
         what = reader.rest()
         if what not in _SHOW:
-            raise UsageError(f"show {what}: expected dbs or collections")
+            raise UsageError(f"show {what}: expected one of {', '.join(_SHOW)}")
         return _SHOW[what]
     if word == "use":
         database = reader.rest()
