@@ -235,6 +235,16 @@ def test_one_line_replaces_a_short_form() -> None:
     assert (after.patterns, after.commands) == (["a:*:x"], ["+role"])
 
 
+def test_many_keys_of_one_beginning_are_told_as_one() -> None:
+    text = written({"keys": "a:*"}, shared=True)
+    found = look(text, *(("key", "get", f"foo:{n}") for n in range(60)), ("key", "get", "x:1"))
+    assert {one.what: one.times for one in found} == {
+        "GET on the key 'foo:*'": 60,
+        "GET on the key 'x:1'": 1,
+    }
+    assert {one.remedy for one in found} == {'apps.a.redis.keys: ["a:*", "foo:*", "x:*"]'}
+
+
 def test_how_software_does_without_a_command_is_told() -> None:
     text = written({"keys": "a:*", "for": "django-redis"}, shared=True)
     said = told(text, ("command", "keys", "keys"))

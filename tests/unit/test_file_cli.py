@@ -61,6 +61,16 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_exit_2(
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_that_is_gone_is_to_be_restored_where_its_stack_is(cli: Cli) -> None:
+    assert "'mngdb init'" in cli.run("doctor").stderr
+    (cli.folder / ".mngdb").mkdir()
+    (cli.folder / ".mngdb/shop").symlink_to("/nowhere")
+    done = cli.run("doctor")
+    assert done.returncode == 2
+    assert "restore the file of the stack shop" in done.stderr
+    assert "init" not in done.stderr
+
+
 def test_several_files_are_merged_wherever_f_stands(cli: Cli) -> None:
     (cli.folder / "a.yaml").write_text("postgres: {port: 1111}\n")
     (cli.folder / "b.yaml").write_text("postgres: {port: 2222}\n")

@@ -89,8 +89,9 @@ class Options(Struct):
     def _load(self) -> Stack:
         """The stack of the files. Of a file that somebody else may have put there, also by a link,
         no error is shown: it has the file's words in it."""
-        from mngdb.errors import SpecError
+        from mngdb.errors import SpecError, UsageError
         from mngdb.identity.home import require_own_links, require_trusted
+        from mngdb.identity.pointer import names
         from mngdb.spec.load import load
 
         require_own_links(self.paths, os.environ)
@@ -98,6 +99,15 @@ class Options(Struct):
             return load(self.paths, os.environ, self.target)
         except SpecError:
             require_trusted(self.paths, os.environ)
+            raise
+        except UsageError as error:
+            gone = isinstance(error.__context__, FileNotFoundError)
+            stacks = names(self.paths[0].parent) if gone else []
+            if stacks:  # their servers may run, and `init` would begin another
+                error.hint = (
+                    f"restore the file of the stack {', '.join(stacks)}, or choose another with "
+                    "-f; 'mngdb stacks' lists what runs"
+                )
             raise
 
     def say(self, document: object, text: str) -> None:

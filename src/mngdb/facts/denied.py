@@ -26,7 +26,7 @@ UNTOLD = "was not told its prefix"
 #: How it is told that no line of the file helps.
 NO_LINE = "no line of the file permits"
 #: Refusals that a sentence has room for.
-_SHOWN = 5
+SHOWN = 5
 #: What looks like an id: many letters with a digit among them, hexadecimal digits, a number.
 _ID = re.compile(r"(?=[\w.~-]*\d)[\w.~-]{20,}|\b[0-9a-f]{12,}\b|\b\d{4,}\b", re.ASCII)
 #: Characters of a name of the client's choosing.
@@ -222,10 +222,9 @@ def told(denied: Iterable[Denied]) -> str:
     """Refusals in one sentence, those that a line permits first."""
     every = sorted(denied, key=lambda one: one.hopeless)
     parts = [
-        f"{one.what} ({many(one.times, 'time')}, last {span(one.age)} ago)"
-        for one in every[:_SHOWN]
+        f"{one.what} ({many(one.times, 'time')}, last {span(one.age)} ago)" for one in every[:SHOWN]
     ]
-    more = len(every) - _SHOWN
+    more = len(every) - SHOWN
     return "; ".join([*parts, *([f"and {more} more"] if more > 0 else [])])
 
 

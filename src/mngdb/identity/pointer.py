@@ -24,6 +24,14 @@ def read(project: Path, name: str) -> Path | None:
         return None
 
 
+def names(project: Path) -> list[str]:
+    """The stacks that a folder has pointers to, whether or not their files are there."""
+    try:
+        return sorted(one.name for one in (project / FOLDER).iterdir() if one.is_symlink())
+    except OSError:
+        return []
+
+
 def is_state(project: Path) -> bool:
     """Whether `.mngdb` is a stack's state itself, as the version before had it."""
     folder = project / FOLDER

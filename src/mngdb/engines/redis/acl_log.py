@@ -6,14 +6,16 @@ https://redis.io/docs/latest/commands/acl-log/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.look import pairs, told
-from mngdb.facts.denied import quoted, shape
+from mngdb.facts.denied import SHOWN, quoted, shape
 
 #: Entries: the server keeps 128 unless it is told otherwise (acllog-max-len).
 _MOST = "1000"
@@ -53,6 +55,23 @@ def entries(session: Session) -> list[Entry]:
     """All of them, the latest first. Raises UnobservableError where the login may not ask."""
     (answer,) = session.ask_all([["ACL", "LOG", _MOST]])
     return [_entry(one) for one in told(answer, "ACL LOG")]
+
+
+def folded(entries: Iterable[Entry]) -> list[Entry]:
+    """The same; of more keys or channels than a sentence has room for, refused alike, each is told
+    as those that begin so: `foo:*`."""
+    every, heads = list(entries), defaultdict[tuple[str, ...], set[str]](set)
+
+    def alike(one: Entry) -> tuple[str, ...]:
+        return one.login, one.reason, one.command, one.within, one.object.partition(":")[0]
+
+    for one in every:
+        if one.reason in {"key", "channel"} and ":" in one.object:
+            heads[alike(one)].add(one.object)
+    return [
+        replace(one, object=f"{alike(one)[-1]}:*") if len(heads[alike(one)]) > SHOWN else one
+        for one in every
+    ]
 
 
 def writes(session: Session, names: Sequence[str]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mngdb.engines.redis import permits
 from mngdb.engines.redis.acl import ADMIN, DEFAULT, by_login
-from mngdb.engines.redis.acl_log import Entry, entries, writes
+from mngdb.engines.redis.acl_log import Entry, entries, folded, writes
 from mngdb.engines.redis.client import Session
 from mngdb.facts.denied import OLD_CLIENT, Counted, Denials, Denied, Evidence, Probe, stranger
 from mngdb.model import DesiredInstance
@@ -49,7 +49,7 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
         if grant is not None and not other:
             lines = permits.lines(asked, app, grant, some, writing)
         by_what: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-        for one in some:
+        for one in folded(some):
             by_what[one.reason, one.what].append(one)
         found += [
             Denied(
