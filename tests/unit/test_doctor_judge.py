@@ -160,5 +160,5 @@ def test_a_transaction_that_somebody_forgot_is_for_watching() -> None:
 def test_what_the_last_up_could_not_do_is_told() -> None:
     answer = judge(stack_of(server("redis", unfinished="CONFIG SET failed"), server("postgres")))
     (only,) = answer.watch
-    assert only.text.endswith("the last 'mngdb up' ended with: CONFIG SET failed")
+    assert only.text.endswith("the last 'mngdb up' failed: CONFIG SET failed")
     assert (only.instances, answer.wrong) == (("redis",), ())

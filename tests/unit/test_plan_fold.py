@@ -123,4 +123,4 @@ def test_what_is_said_of_several_is_said_once(count: int) -> None:
     assert len(found) == 2
     text = {1: "the login a0 has no app", 2: "gone: a0, a1"}.get(count, "a29 and 10 more")
     assert found[0].text.endswith(text)
-    assert found[0].hint == "drop a0"
+    assert found[0].hint == ("drop a0" if count == 1 else "drop a0; likewise the others")

@@ -80,7 +80,7 @@ def fold(steps: Steps, apps: Iterable[str]) -> Iterator[str]:
 
 def alike(notices: Sequence[Notice]) -> Iterator[Notice]:
     """Notices where those that say the same of several objects are one, at the place of the
-    first, with its hint."""
+    first, with its hint for each."""
     several: dict[tuple[str, str], list[str]] = {}
     for one in notices:
         if one.alike:
@@ -91,7 +91,8 @@ def alike(notices: Sequence[Notice]) -> Iterator[Notice]:
             yield one
         elif one.about == names[0]:
             more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-            yield replace(one, text=f"{one.alike} {', '.join(names[:_NAMES])}{more}")
+            hint = one.hint and f"{one.hint}; likewise the others"
+            yield replace(one, text=f"{one.alike} {', '.join(names[:_NAMES])}{more}", hint=hint)
 
 
 def _groups(steps: Steps) -> list[_Group]:

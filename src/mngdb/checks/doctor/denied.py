@@ -32,6 +32,6 @@ def unfinished(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         if server.unfinished and server.condition and server.condition.state == "running":
             name = server.instance
-            text = f"{name} is not as the file says: the last 'mngdb up' ended with: "
-            command = "'mngdb up' again; if it ends the same way, correct the file"
+            text = f"{name}: the last 'mngdb up' failed: "
+            command = "'mngdb up' again; if it fails the same way, correct the file"
             yield Trouble("watch", text + server.unfinished, command, (name,), watch=True)
