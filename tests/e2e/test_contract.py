@@ -104,7 +104,7 @@ def test_plan_json_has_the_contracts_keys_and_exit_code_tells_steps(stack: Cli) 
         (["status", "--nope"], "--nope"),
         (["url"], "INSTANCE"),
         (["url", "chat-app", "redis"], "mngdb url redis chat-app"),
-        (["shell", "chat-app"], "'chat-app' is an app"),
+        (["shell", "chat-app"], "'chat-app' is the name of an app"),
         (["secrets", "compare"], "no such command 'compare'"),
         (["locks", "kil"], "did you mean 'kill'"),
         (["env"], "mngdb env APP"),

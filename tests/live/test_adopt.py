@@ -137,7 +137,8 @@ def test_a_team_is_described_and_a_fourth_app_is_added(teams: Teams, cli: Cli) -
     assert rights(teams) == before
 
     cli.write(text.replace("apps:\n", f"apps:\n{MORE}"))
-    cli.ok("up")
+    steps = sorted(one["object"] for one in cli.json("plan")["steps"])
+    assert sorted(one["object"] for one in cli.json("up")["steps"]) == steps
     assert cli.json("plan")["steps"] == []
     assert problems(cli, "fourth") == dict.fromkeys(teams)
     assert problems(cli, "looker") == {"postgres": None}

@@ -29,7 +29,7 @@ from mngdb.spec.engine_info import ENGINE_INFO, bare_login
 from mngdb.spec.file import BACKUP_SECRETS
 from mngdb.spec.jwt import CURRENT, PREVIOUS
 from mngdb.spec.ports import OpenPort
-from mngdb.spec.problems import did_you_mean
+from mngdb.spec.problems import none_named
 from mngdb.spec.stack import Instance, Member, Stack
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.vault import settled
@@ -196,12 +196,8 @@ class Context(Struct, frozen=True, dict=True):
         found = members.get(name) or members.get(f"{self.stack.name}-{name}")
         found = instance.members[0] if instance else found
         if found is None:
-            known = ", ".join(self.stack.instances)
-            near = did_you_mean(name, self.stack.instances)
-            text = f"no instance named {name!r}{near}"
-            if name in self.stack.apps:
-                text = f"{name!r} is an app, and an instance is expected here"
-            raise UsageError(text, f"instances in the file: {known}")
+            other = "app" if name in self.stack.apps else ""
+            raise none_named("instance", name, self.stack.instances, other)
         return found
 
     def logins(self, instance: Instance) -> list[str]:
@@ -345,9 +341,11 @@ class Context(Struct, frozen=True, dict=True):
             allow=allow | {word + bare_login(name) for name in allow - {"*"}},
         )
 
-    def knows(self, app: str) -> bool:
-        """Whether the vault has all of an app's passwords that others may have set."""
-        return not any(app in self.unknown(one) for one in self.app(app) if one.adopt)
+    def knows(self, app: str, made: Collection[str] = ()) -> bool:
+        """Whether the vault has all of an app's passwords that others may have set, once it has the
+        secrets `made`."""
+        lacking = {secret_name(one, app) for one in self.app(app) if app in self.unknown(one)}
+        return lacking <= {*made}
 
     def obstacle(self, instance: Instance) -> MngdbError | None:
         """What keeps a server of this machine from starting, as `up` would find; None: nothing
@@ -467,9 +465,8 @@ class Context(Struct, frozen=True, dict=True):
     def app(self, name: str) -> list[Instance]:
         """The instances that an app uses. Raises UsageError that lists the apps there are."""
         if name not in self.stack.apps:
-            known = ", ".join(self.stack.apps) or "none"
-            near = did_you_mean(name, self.stack.apps)
-            raise UsageError(f"no app named {name!r}{near}", f"apps in the file: {known}")
+            other = "instance" if name in self.stack.instances else ""
+            raise none_named("app", name, self.stack.apps, other)
         return [i for i in self.stack.instances.values() if name in i.grants]
 
     # --- what an earlier `up` made and could not mark on the server

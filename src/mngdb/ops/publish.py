@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from mngdb import disk
 from mngdb.errors import AbsentError, MngdbError, of_system
@@ -31,26 +31,30 @@ def settings(context: Context, app: str) -> dict[str, str]:
     return variables(context, app)
 
 
-def steps(context: Context, apps: Iterable[str] | None = None) -> Iterator[Step[None]]:
+def steps(
+    context: Context, apps: Iterable[str] | None = None, made: Collection[str] = ()
+) -> Iterator[Step[None]]:
     """Publish the settings of those of the apps (default: all) that read others now; with all,
-    remove those of apps that left the file. None where the vault cannot publish. Raises
-    SecretError, UsageError."""
+    remove those of apps that left the file. `made`: secrets that are yet to be made, of a plan.
+    None where the vault cannot publish. Raises SecretError, UsageError."""
     if not context.vault.writable:
         return
     chosen = readers(context) if apps is None else [*apps]
-    for _, step in _changes(context, chosen):
+    for _, step in _changes(context, chosen, made):
         yield step
     if apps is None:
         for app in sorted(_noted(context) - {*chosen}):
             yield _unpublish(context, app)
 
 
-def _changes(context: Context, chosen: Iterable[str]) -> Iterator[tuple[str, Step[None]]]:
+def _changes(
+    context: Context, chosen: Iterable[str], made: Collection[str] = ()
+) -> Iterator[tuple[str, Step[None]]]:
     """What to publish, with whom it is for."""
     chosen = [*chosen]
     found = context.vault.published(chosen)
     for app in chosen:
-        if app in context.stack.apps and not context.knows(app):
+        if app in context.stack.apps and not context.knows(app, made):
             continue  # it has a password that others gave it
         try:
             wanted, now = settings(context, app), found.get(app)

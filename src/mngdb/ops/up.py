@@ -100,7 +100,8 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
     missing = context.missing_secrets()
     asked = context.all_asked(allow=allow)
     given |= passwords.kept(context, asked)
-    steps = secret_steps(context, [one for one in missing if one not in given])
+    made = [one for one in missing if one not in given]
+    steps = secret_steps(context, made)
     move = relocate_due(context)
     steps += [move] if move else []
     for servers in context.servers():
@@ -138,7 +139,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
             *steps,
             *(step for survey in surveys for step in survey.steps),
             *last,
-            *publish.steps(context),
+            *publish.steps(context, made=made),
             *mending,
             *unit,
         ),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from mngdb.errors import SpecError
+from mngdb.errors import SpecError, UsageError
 from mngdb.spec.source import Document, Trail
 
 #: More problems than this are cut: they mostly follow from the first.
@@ -34,6 +34,14 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     lower = {one.lower(): one for one in known}
     close = difflib.get_close_matches(word[:100].lower(), lower, n=1, cutoff=0.6)
     return f" (did you mean {lower[close[0]]!r}?)" if close else ""
+
+
+def none_named(kind: str, name: str, known: Collection[str], other: str = "") -> UsageError:
+    """The error for an app or an instance that there is not; `other`: what has that name."""
+    text = f"no {kind} named {name!r}{did_you_mean(name, known)}"
+    if other:
+        text = f"{name!r} is the name of an {other}, not of an {kind}"
+    return UsageError(text, f"{kind}s in the file: {', '.join(known) or 'none'}")
 
 
 def spec_error(
