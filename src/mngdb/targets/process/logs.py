@@ -95,8 +95,9 @@ class LogFile(Struct, frozen=True):
         return f"{self.path} was moved or removed while its process has it open"
 
     def last(self, count: int) -> list[str]:
-        """Its last lines."""
-        return last(self.path, count)
+        """Its last lines, also from what was set aside of it."""
+        found = last(self.path, count)
+        return [*last(self._aside, count - len(found)), *found]
 
     def follow(self, count: int) -> Iterator[str]:
         """Its last lines, then others as they come, without end; a log that was set aside is
@@ -105,7 +106,7 @@ class LogFile(Struct, frozen=True):
 
     def back(self) -> Iterator[bytes]:
         """All of it backwards, and what was set aside of it."""
-        for one in (self.path, self.path.with_name(f"{self.path.name}.1")):
+        for one in (self.path, self._aside):
             with contextlib.suppress(FileNotFoundError), _opened(one) as handle:
                 yield from pieces(handle, handle.seek(0, os.SEEK_END))
         if any(self.path.parent.glob(f"{self.path.name}.*.gz")):
@@ -129,10 +130,14 @@ class LogFile(Struct, frozen=True):
         except FileNotFoundError:
             return b"", ""
 
+    @property
+    def _aside(self) -> Path:
+        """What was set aside of it last, until it is compressed."""
+        return self.path.with_name(f"{self.path.name}.1")
+
     def _rest(self, begin: int, there: str) -> bytes:
         """What follows a place in the log that was set aside."""
-        aside = self.path.with_name(f"{self.path.name}.1")
-        with contextlib.suppress(OSError, MngdbError), _opened(aside) as handle:
+        with contextlib.suppress(OSError, MngdbError), _opened(self._aside) as handle:
             if _mark(handle, begin) == there:
                 handle.seek(max(begin, handle.seek(0, os.SEEK_END) - _FRESH_MAX))
                 return handle.read(_FRESH_MAX)
