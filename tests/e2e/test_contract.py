@@ -100,6 +100,7 @@ def test_plan_json_has_the_contracts_keys_and_exit_code_tells_steps(stack: Cli) 
     ("arguments", "said"),
     [
         (["satus"], "did you mean 'status'"),
+        (["psql"], "did you mean 'shell'"),
         (["frobnicate"], "no such command 'frobnicate'"),
         (["status", "--nope"], "--nope"),
         (["url"], "INSTANCE"),

@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("logs", "Show a server's log."),
     "url": ("use", "Print a connection string."),
     "env": ("env", "Print an app's variables, or check a .env file."),
-    "shell": ("use", "Open psql, redis-cli or mongosh."),
+    "shell": ("use", "Open psql, redis-cli, mongosh, or a prompt of its own."),
     "doctor": ("doctor", "Show what is wrong, the most likely cause first."),
     "check": ("check", "Check the live servers against the production guide."),
     "backup": ("backup", "Take a snapshot of every server."),
@@ -67,6 +67,7 @@ SYNONYMS = {
     **dict.fromkeys(("stop", "halt", "kill"), "down"),
     **dict.fromkeys(("ps", "info", "list", "show"), "status"),
     **dict.fromkeys(("exec", "connect", "console", "sql", "cli"), "shell"),
+    **dict.fromkeys(("psql", "mongosh"), "shell"),
     **dict.fromkeys(("validate", "lint", "diff", "dry-run", "preview"), "plan"),
     **dict.fromkeys(("rm", "delete", "remove", "uninstall"), "destroy"),
     **dict.fromkeys(("ls", "stack"), "stacks"),
@@ -81,4 +82,5 @@ SYNONYMS = {
     **dict.fromkeys(("adopt", "import", "describe"), "init --from"),
     **dict.fromkeys(("preset", "presets"), "render preset"),
     "apps": "config",
+    "user": "sessions",
 }
