@@ -76,7 +76,7 @@ def _file(context: Context) -> dict[str, Any]:
         }
         order = ["engine", *type(instance.spec).model_fields]
         left_out = {"engine"} if name in ENGINE_INFO else set()
-        left_out |= set() if instance.managed else {"port"}
+        left_out |= set() if instance.managed else {"port", *instance.spec.unapplied()}
         left_out |= {"bind", "tls", "memory", "settings"} if instance.hosted else set()
         place[name] = {k: keys[k] for k in dict.fromkeys(order) if k in keys and k not in left_out}
     return found

@@ -187,9 +187,9 @@ class BaseInstance(Model):
         """The same with what the software of its apps needs; `rights` by app."""
         return self
 
-    def unapplied(self) -> Iterable[str]:
-        """The keys that the file has and that change nothing on a server of others."""
-        return self.model_fields_set & {"memory"}
+    def unapplied(self) -> set[str]:
+        """The keys that change nothing on a server of others."""
+        return {"memory"}
 
     def contradictions(self, rights: Mapping[str, BaseGrant]) -> Iterable[tuple[str, str, str]]:
         """What the software of its apps needs and cannot have together: key, sentence, hint."""

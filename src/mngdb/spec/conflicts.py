@@ -205,7 +205,7 @@ def _compose(trail: Trail, spec: BaseInstance) -> Iterator[Problem]:
 def _external(trail: Trail, spec: BaseInstance, url: str) -> Iterator[Problem]:
     if "port" in spec.model_fields_set:
         yield (*trail, "port"), "the port of an external server is in its url", None
-    for key in sorted(spec.unapplied()):
+    for key in sorted(spec.unapplied() & spec.model_fields_set):
         text = f"{key!r} changes nothing on an external server"
         yield (*trail, key), text, "remove it; its operator configures the server"
     schemes = ENGINE_INFO[spec.engine].schemes

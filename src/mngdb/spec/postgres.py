@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import ClassVar, Literal, Self
 
@@ -80,9 +79,9 @@ class PostgresInstance(BaseInstance):
                 raise located(f"the setting {name!r} is derived from {why}", "settings", name)
         return self
 
-    def unapplied(self) -> Iterable[str]:
+    def unapplied(self) -> set[str]:
         """What is computed from the machine, and the settings of this file's own defaults."""
-        return self.model_fields_set & {"memory", "max_connections", "slow"}
+        return {"memory", "max_connections", "slow"}
 
     @property
     def files(self) -> int:

@@ -202,9 +202,9 @@ class RedisInstance(BaseInstance):
             return self.eviction
         return min(self.eviction, before, key=_evicts)
 
-    def unapplied(self) -> Iterable[str]:
+    def unapplied(self) -> set[str]:
         """A share of a machine that nobody sees; a size is set."""
-        return {"memory"} if self.memory is not None and self.memory.bytes is None else ()
+        return {"memory"} if self.memory is None or self.memory.bytes is None else set()
 
     def contradictions(self, rights: Mapping[str, BaseGrant]) -> Iterator[tuple[str, str, str]]:
         """What the apps' software needs and cannot have together: key, sentence, hint."""
