@@ -275,6 +275,10 @@ def test_who_has_no_login_makes_no_evidence_in_postgres() -> None:
     rest = " [unknown] FATAL:  no pg_hba.conf entry for x"
     assert not of_postgres("x LOG:  ", f"shop@shop z ERROR:  {denied}\n{rest}", "LOG:  x")
     assert of_postgres("LOG:  checkpoint", f"shop@shop app ERROR:  {denied}")
+    # a user's name that ends with the line, before a database's that begins like the next
+    assert not of_postgres(f"shop@shop z ERROR:  {denied}@", "x [unknown] FATAL:  no entry for x")
+    user = 'password authentication failed for user "ada@example.com"'
+    assert of_postgres(f"ada@shop [unknown] FATAL:  {user}")
 
 
 def test_the_name_of_mngdb_hides_what_no_probe_was_refused_in_postgres() -> None:

@@ -27,8 +27,8 @@ _START_OF_LINE = re.compile(_START.pattern.encode(), re.MULTILINE)
 _LINE = re.compile(r"(\S+)@(\S+) (.*?) (ERROR|FATAL|STATEMENT):  (.*)", re.DOTALL)
 _LEVEL = re.compile(r"\w:  ")
 #: What follows a user's or a database's name that was made to look like a line of its own: the log
-#: has these names as a client gives them, before any password.
-_FORGED = re.compile(r"\b[A-Z]+:  ")
+#: has these names as a client gives them, before any password, and an @ between them.
+_FORGED = re.compile(r'\b[A-Z]+:  |^(?:[^"]|"[^"]*")*?@')
 #: What the log has for the name of a program that has not logged in.
 _UNNAMED = "[unknown]"
 #: Lines that are looked at, and bytes of a piece in which one begins.
