@@ -29,7 +29,7 @@ def test_a_plain_value_has_its_type_after_filling_in(value: str, port: int) -> N
 
 
 def test_a_quoted_value_stays_a_text() -> None:
-    assert "postgres.port: has to be a whole number, not '5433'" in refused(
+    assert "postgres.port: has to be a port number or 'auto', not '5433'" in refused(
         'postgres: {port: "${P}"}', P="5433"
     )
 
@@ -101,7 +101,7 @@ def test_an_error_names_the_file_that_holds_the_line(tmp_path: Path) -> None:
         load(paths, {})
     assert caught.value.message.splitlines() == [
         f"{paths[0]}:2:3: unknown key 'prot' (did you mean 'port'?)",
-        f"{paths[1]}:3:9: postgres.port: has to be a whole number, not 'many'",
+        f"{paths[1]}:3:9: postgres.port: has to be a port number or 'auto', not 'many'",
     ]
     paths[0].write_text("postgres: {}\n")
     paths[1].write_text("redis:\n  port: 5432\n")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from mngdb.model import DesiredInstance, Notice
+from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.ops import leftovers, team
 from mngdb.ops.backup import place, schedule
 from mngdb.ops.context import Context
@@ -36,6 +37,16 @@ def _of_channels(context: Context) -> list[Notice]:
         for name, channel in context.stack.source.alerts.channels.items()
         if channel.needs_secret and context.vault.get(secret_of(name)) is None
     ]
+
+
+def shut_out(context: Context, done: Iterable[Step[Any]]) -> list[Notice]:
+    """Apps for which these steps were taken and that servers of others do not let in; what finds
+    that is loaded for these alone."""
+    if all(one.managed for one in context.stack.instances.values()):
+        return []
+    from mngdb.ops import access
+
+    return access.shut_out(context, done)
 
 
 def of_memory(asked: Iterable[DesiredInstance]) -> list[Notice]:

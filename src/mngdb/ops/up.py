@@ -17,7 +17,6 @@ from mngdb.events import Done, Progress, Survey
 from mngdb.lock import lock
 from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.ops import (
-    access,
     audit,
     boot,
     crashes,
@@ -283,7 +282,7 @@ def up(
         report.units += status.agent(context) if choice.agent else []
         if not report.errors:
             _last(context, report, on_event, choice)
-            report.notices += access.shut_out(context, report.done)
+            report.notices += notices.shut_out(context, report.done)
             report.notices += _idle(allow, report)
         _publish(context, report, choice)
         if choice.whole:
