@@ -54,7 +54,7 @@ def ours(theirs: Cli, engine: str, tmp_path: Path) -> Iterator[Cli]:
     cli.write(OURS % (engine, bare))
     theirs_admin = theirs.state / "secrets" / f"{engine}_admin"
     set_secret(cli, f"{engine}_admin", theirs_admin.read_text())
-    cli.ok("up", engine)
+    cli.ok("up", engine, "--allow", "monitor")  # of the stack of the test before
     yield cli
     # the server's own stack gets in again
     theirs_admin.write_text((cli.state / "secrets" / f"{engine}_admin").read_text())
