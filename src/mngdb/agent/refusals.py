@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from mngdb.agent.jobs import Troubles
 from mngdb.errors import MngdbError
-from mngdb.facts.denied import Probe, by_probe
+from mngdb.facts.denied import Probe, by_others, by_probe
 from mngdb.ops import probes
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample
@@ -104,11 +104,8 @@ class _Logged(_Followed):
         found = self._reader.read(piece) if piece else ()
         if first or not found:
             return  # of the lines before the agent was there, only whose connections are whose
-        noted = self._noted()
-        for one in found:
-            app = app_of(one.login)
-            if not (one.by_mngdb and by_probe(noted, app, one.at)):
-                self._count(app, one.kind, 1)
+        for one in by_others(found, self._noted()):
+            self._count(app_of(one.login), one.kind, 1)
 
 
 class _Counted(_Followed):

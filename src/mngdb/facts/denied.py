@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from mngdb.errors import UnobservableError
 from mngdb.secret import app_of
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.base import BaseGrant
@@ -141,11 +144,88 @@ class Evidence(Struct, frozen=True):
     """Whether what an app's login was refused so many seconds ago is still of concern."""
     probes: Sequence[Probe] = ()
 
+    def pieces(self) -> Pieces:
+        """The log. Raises UnobservableError where it is not to be had."""
+        if self.log is None:
+            raise UnobservableError("its log is not on this machine")
+        return self.log
+
 
 def by_probe(probes: Iterable[Probe], app: str, at: float) -> bool:
     """Whether what an app was refused then was a probe's doing: logs have milliseconds, and clocks
     of hosts differ."""
     return any(app == one.app and one.begun - _SLACK <= at <= one.ended + _SLACK for one in probes)
+
+
+class Logged(Protocol):
+    """A refusal that stands in a log."""
+
+    @property
+    def login(self) -> str: ...
+    @property
+    def at(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    @property
+    def by_mngdb(self) -> bool:
+        """Whether its client calls itself mngdb, or could not say yet what it is."""
+        ...
+
+
+class Told(Logged, Protocol):
+    """One that `doctor` can tell."""
+
+    @property
+    def what(self) -> str:
+        """What was refused, in a few words."""
+        ...
+
+
+L = TypeVar("L", bound=Logged)
+R = TypeVar("R", bound=Told)
+
+
+def by_others(refusals: Iterable[L], probes: Iterable[Probe]) -> Iterator[L]:
+    """Without what was a probe's doing."""
+    for one in refusals:
+        if not (one.by_mngdb and by_probe(probes, app_of(one.login), one.at)):
+            yield one
+
+
+def grouped(
+    refusals: Iterable[R],
+    evidence: Evidence,
+    remedy: Callable[[R, Sequence[R]], str],
+    mild: Callable[[R], bool],
+) -> tuple[Denied, ...]:
+    """Refusals of the same thing as one, the latest first. `remedy` gets the last of them and the
+    last ones of all that its app was refused, as far as they are of concern like it: one line of
+    the file gives an app all that it lacks."""
+    now = time.time()
+    by: dict[tuple[str, str], list[R]] = defaultdict(list)
+    for one in refusals:
+        by[one.login, one.what].append(one)
+
+    def fresh(one: R) -> bool:
+        return evidence.recent(app_of(one.login), now - one.at)
+
+    besides: dict[tuple[str, bool], list[R]] = defaultdict(list)
+    for same in by.values():
+        besides[app_of(same[-1].login), fresh(same[-1])].append(same[-1])
+    found = [
+        Denied(
+            login,
+            what,
+            remedy(same[-1], besides[app_of(login), fresh(same[-1])]),
+            len(same),
+            max(0.0, now - same[-1].at),
+            mild=mild(same[-1]),
+            over=not fresh(same[-1]),
+        )
+        for (login, what), same in by.items()
+    ]
+    return tuple(sorted(found, key=lambda one: one.age))
 
 
 def shape(name: str) -> str:

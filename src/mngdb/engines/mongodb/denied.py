@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -14,15 +12,14 @@ from mngdb.engines.mongodb import sessions
 from mngdb.engines.mongodb.access import ADMIN
 from mngdb.engines.mongodb.client import Session
 from mngdb.engines.mongodb.refusals import SOURCE, UNKNOWN, Reader, Refusal, moment, relevant
-from mngdb.errors import UnobservableError
 from mngdb.facts.denied import (
     NO_LINE,
     OLD_CLIENT,
     PERMITTED,
     Denials,
-    Denied,
     Evidence,
-    by_probe,
+    by_others,
+    grouped,
     more_databases,
     permit,
     stranger,
@@ -42,43 +39,12 @@ _SYSTEM = ("admin", "config", "local")
 
 def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
     """Refusals. Raises UnobservableError where there is no log to be had."""
-    if evidence.log is None:
-        raise UnobservableError("its log is not on this machine")
-    by: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
-    grants, now = asked.instance.granted(MongodbGrant), time.time()
-    lines, seen = look_back(evidence.log, partial(relevant, connections=set()), moment)
-    refusals = [
-        one
-        for one in Reader().refusals(lines)
-        if not (one.by_mngdb and by_probe(evidence.probes, app_of(one.login), one.at))
-    ]
+    lines, seen = look_back(evidence.pieces(), partial(relevant, connections=set()), moment)
+    refusals = [*by_others(Reader().refusals(lines), evidence.probes)]
     if any(one.login.startswith(UNKNOWN) for one in refusals):
         refusals = _named(session, refusals)
-    for one in refusals:
-        by[one.login, one.what].append(one)
-
-    def fresh(one: Refusal) -> bool:
-        return evidence.recent(app_of(one.login), now - one.at)
-
-    # one line gives an app all databases that it lacks
-    lacking: dict[tuple[str, bool], list[str]] = defaultdict(list)
-    for same in by.values():
-        app, last = app_of(same[-1].login), same[-1]
-        if app in grants and _lacks(grants[app], last):
-            lacking[app, fresh(last)].append(last.needs)
-    found = [
-        Denied(
-            login,
-            what,
-            _remedy(grants, asked.instance.name, same[-1], lacking[app_of(login), fresh(same[-1])]),
-            len(same),
-            max(0.0, now - same[-1].at),
-            mild=not same[-1].command,
-            over=not fresh(same[-1]),
-        )
-        for (login, what), same in by.items()
-    ]
-    return Denials(tuple(sorted(found, key=lambda one: one.age)), seen)
+    remedy = partial(_remedy, asked.instance.granted(MongodbGrant), asked.instance.name)
+    return Denials(grouped(refusals, evidence, remedy, lambda one: not one.command), seen)
 
 
 def _named(session: Session, refusals: Iterable[Refusal]) -> list[Refusal]:
@@ -93,9 +59,9 @@ def _lacks(grant: MongodbGrant, one: Refusal) -> bool:
 
 
 def _remedy(
-    grants: Mapping[str, MongodbGrant], instance: str, one: Refusal, lacking: Collection[str]
+    grants: Mapping[str, MongodbGrant], instance: str, one: Refusal, every: Sequence[Refusal]
 ) -> str:
-    """The line of the file that would permit it. `lacking`: all databases that the app lacks."""
+    """The line of the file that would permit it. `every`: what the app was refused besides."""
     app = app_of(one.login)
     grant = grants.get(app)
     if grant is None:
@@ -110,6 +76,7 @@ def _remedy(
     reads = writes and grant.access == "readonly"
     access = permit(place, grant, "access", "readwrite") if reads else ""
     if _lacks(grant, one):
+        lacking = [other.needs for other in every if _lacks(grant, other)]
         line = more_databases(place, app, lacking, grants)[one.needs]
         return f"{line}; {access}" if access and line.startswith(place) else line
     if grant.covers(one.needs) and access:

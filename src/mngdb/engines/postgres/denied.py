@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -12,15 +10,14 @@ from mngdb.engines.log_search import look_back
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.refusals import SELECT, WRITES, Refusal, moment, refusals
 from mngdb.engines.postgres.render import ADMIN
-from mngdb.errors import UnobservableError
 from mngdb.facts.denied import (
     NO_LINE,
     OLD_CLIENT,
     PERMITTED,
     Denials,
-    Denied,
     Evidence,
-    by_probe,
+    by_others,
+    grouped,
     more_databases,
     permit,
     stranger,
@@ -44,35 +41,15 @@ _LACKED = "the server does not have the extension"
 
 def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
     """Refusals. Raises UnobservableError where there is no log to be had."""
-    if evidence.log is None:
-        raise UnobservableError("its log is not on this machine")
-    by: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
-    now, zone = time.time(), _zone(session)
-    read, seen = look_back(evidence.log, partial(refusals, zone=zone), partial(moment, zone=zone))
-    for one in read:
-        if not (one.by_mngdb and by_probe(evidence.probes, app_of(one.login), one.at)):
-            by[one.login, one.what].append(one)
-
-    def fresh(one: Refusal) -> bool:
-        return evidence.recent(app_of(one.login), now - one.at)
-
-    # one line gives an app all databases, and all extensions, that it lacks
-    lacking: dict[tuple[str, bool], list[Refusal]] = defaultdict(list)
-    for same in by.values():
-        lacking[app_of(same[-1].login), fresh(same[-1])].append(same[-1])
-    found = [
-        Denied(
-            login,
-            what,
-            _remedy(asked, same[-1], lacking[app_of(login), fresh(same[-1])]),
-            len(same),
-            max(0.0, now - same[-1].at),
-            mild=not _MILD.isdisjoint(same[-1].said),
-            over=not fresh(same[-1]),
-        )
-        for (login, what), same in by.items()
-    ]
-    return Denials(tuple(sorted(found, key=lambda one: one.age)), seen)
+    pieces, zone = evidence.pieces(), _zone(session)
+    read, seen = look_back(pieces, partial(refusals, zone=zone), partial(moment, zone=zone))
+    found = grouped(
+        by_others(read, evidence.probes),
+        evidence,
+        partial(_remedy, asked),
+        lambda one: not _MILD.isdisjoint(one.said),
+    )
+    return Denials(found, seen)
 
 
 def _zone(session: Session) -> ZoneInfo:
