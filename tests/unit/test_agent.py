@@ -275,9 +275,9 @@ def test_servers_of_others_are_looked_at_on_request() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("redis: {port: 9121}", "the metrics of redis"),
-        ("redis: {port: 9321}", "the agent"),
-        ("redis: {}\nagent: {ports: {redis: 9321}}", "port 9321 is used twice"),
+        ("redis: {port: 9121}\nagent: {ports: {redis: 9121}}", "the metrics of redis"),
+        ("redis: {port: 9321}\nagent: {ports: {mngdb: 9321}}", "the agent"),
+        ("redis: {}\nagent: {ports: {redis: 9321, mngdb: 9321}}", "port 9321 is used twice"),
         ("redis: {}\nagent: {bind: 0.0.0.0}", "exposes the server to every network"),
         ("redis: {}\nagent: {port: 1}", "ports"),
         ("redis: {}\ninstances: {agent: {engine: redis, port: 7000}}", "mng-agent"),
@@ -291,7 +291,10 @@ def test_what_cannot_be(text: str, said: str) -> None:
 
 
 def test_a_port_of_an_engine_that_the_file_has_not_is_free() -> None:
-    assert stack("redis: {port: 9187}").instances["redis"].spec.port == 9187
+    assert (
+        stack("redis: {port: 9187}\nagent: {ports: {postgres: 9187}}").instances["redis"].spec.port
+        == 9187
+    )
 
 
 def test_a_backup_that_failed_keeps_no_store_from_being_pruned(

@@ -18,7 +18,11 @@ from mngdb.spec.alerts import Alerts
 from tests.conftest import ROOT, Cli
 from tests.trixie import program
 
-ENGINES = "redis: {}\npostgres: {}\nmongodb: {}\ninstances: {queue: {engine: redis, port: 6380}}\n"
+PORTS = "ports: {postgres: 9187, redis: 9121, mongodb: 9216, mngdb: 9321}"
+ENGINES = (
+    "redis: {}\npostgres: {}\nmongodb: {}\ninstances: {queue: {engine: redis, port: 6380}}\n"
+    f"agent: {{{PORTS}}}\n"
+)
 CHANNELS = """
 alerts:
   runbook: https://wiki.example/playbook
@@ -243,7 +247,7 @@ def test_one_prometheus_reaches_all_that_it_shall_scrape(rendered: Cli) -> None:
         ]
         return written.splitlines()[0], found
 
-    head, found = asked("true")
+    head, found = asked(f"{{{PORTS}}}")
     assert head.endswith("on this machine: the agent listens on 127.0.0.1.")
     assert found == [
         ("postgres", "127.0.0.1:9187", "/metrics"),
@@ -251,7 +255,7 @@ def test_one_prometheus_reaches_all_that_it_shall_scrape(rendered: Cli) -> None:
         ("near", "127.0.0.1:9121", "/metrics/near"),
         ("mng", "127.0.0.1:9321", "/metrics"),
     ]
-    head, found = asked("{bind: 172.17.0.1}")
+    head, found = asked(f"{{bind: 172.17.0.1, {PORTS}}}")
     assert head.endswith("joins the network mng-metrics and that reaches 172.17.0.1.")
     assert found == [
         ("postgres", "mng-pg-exporter:9187", "/metrics"),

@@ -67,13 +67,27 @@ def test_everything_else_sees_numbers() -> None:
     found = filled(stack(FILE), {"redis": 7000, "queue": 7001, "agent.redis": 7002})
     assert [one.spec.port for one in found.instances.values()] == [7000, 7001, 6380]
     assert found.agent is not None
-    assert (found.agent.ports.redis, found.agent.ports.mngdb) == (7002, 9321)
+    assert found.agent.ports.redis == 7002
 
 
-def test_all_ports_of_the_agent_at_once() -> None:
-    found = stack("redis: {}\nagent: {ports: auto}").agent
+def test_ports_of_the_agent_are_chosen_where_the_file_names_none() -> None:
+    for text in ("", "agent: {ports: auto}", "agent: {restart: false}"):
+        found = open_ports(stack(f"redis: {{}}\n{text}"))
+        assert {one.name: one.first for one in found} == {
+            "agent.redis": 9121,
+            "agent.mngdb": 9321,
+        }
+    (one,) = open_ports(stack("redis: {}\nagent: {ports: {redis: 9121}}"))
+    assert one.name == "agent.mngdb"
+    assert open_ports(stack("redis: {}\nagent: false")) == []
+
+
+def test_a_server_on_a_usual_port_of_the_agent_is_no_obstacle(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    found = opened(made(tmp_path, "redis: {port: 9121}"), environ).agent
     assert found is not None
-    assert set(found.ports.model_dump().values()) == {0}
+    assert found.ports.redis > 9121
 
 
 def test_a_container_has_the_usual_port_and_is_published_on_a_free_one(
@@ -127,7 +141,7 @@ def test_a_damaged_note_is_told_to_its_own_stack_alone(
     (one.state / "ports.json").write_text(text)
     with pytest.raises(MngdbError, match=r"ports\.json is damaged"):
         opened(one, environ)
-    assert opened(other, environ).chosen.keys() == {"redis", "queue", "agent.redis"}
+    assert opened(other, environ).chosen.keys() == {"redis", "queue", "agent.redis", "agent.mngdb"}
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
 from mngdb.spec.base import AUTO, Bind, EngineName, Model, PortOrAuto
-from mngdb.spec.engine_info import ENGINE_INFO, MONGODB, POSTGRES, REDIS
+from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.units import Seconds, format_duration
 
 #: The login that looks at a server for its metrics; no app may be called so.
 MONITOR = "monitor"
 #: What the agent's unit is called, after the stack's name.
 AGENT: Final = "agent"
+#: The usual port of mngdb's own metrics.
+AGENT_PORT: Final = 9321
 #: Databases of an instance whose tables are counted: each look costs a login.
 TABLES_MAX = 10
 
@@ -27,18 +29,19 @@ def _host(value: str) -> str:
 
 
 class AgentPorts(Model):
-    """TCP ports of the agent, for the engines by default those of the common exporters. `/metrics`
-    is the first instance of an engine, `/metrics/NAME` the one of that name. `auto`, also for all
-    of them (`ports: auto`): the default port, or the next that is free (see `port`)."""
+    """TCP ports of the agent. `auto`, also for all of them (`ports: auto`), is the usual port, or
+    the next one that is free; it is remembered until `mngdb destroy`. `/metrics` is the first
+    instance of an engine, `/metrics/NAME` the one of that name."""
 
-    postgres: PortOrAuto = POSTGRES.metrics.port
-    """PostgreSQL's metrics."""
-    redis: PortOrAuto = REDIS.metrics.port
-    """Redis' metrics."""
-    mongodb: PortOrAuto = MONGODB.metrics.port
-    """MongoDB's metrics."""
-    mngdb: PortOrAuto = 9321
-    """mngdb's own metrics: units, restarts, secrets, certificates, this machine."""
+    postgres: PortOrAuto = AUTO
+    """PostgreSQL's metrics; 9187 or the next."""
+    redis: PortOrAuto = AUTO
+    """Redis' metrics; 9121 or the next."""
+    mongodb: PortOrAuto = AUTO
+    """MongoDB's metrics; 9216 or the next."""
+    mngdb: PortOrAuto = AUTO
+    """mngdb's own metrics (units, restarts, secrets, certificates, this machine); 9321 or the
+    next."""
 
     @model_validator(mode="before")
     @classmethod
@@ -55,8 +58,7 @@ class AgentPorts(Model):
 
     def of(self, engine: EngineName) -> int:
         """The port of an engine's metrics."""
-        found: int | None = getattr(self, engine, None)
-        return found or ENGINE_INFO[engine].metrics.port
+        return cast(int, getattr(self, engine, ENGINE_INFO[engine].metrics.port))
 
 
 class Agent(Model):

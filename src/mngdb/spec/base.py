@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainSerializer,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
@@ -38,6 +39,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 PortOrAuto = Annotated[
     Port,
     WrapValidator(_auto),
+    PlainSerializer(lambda port: port or "auto", when_used="json"),
     WithJsonSchema(
         {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"enum": ["auto"]}]}
     ),

@@ -168,7 +168,7 @@ def _agent_ports(parsed: StackFile, specs: Specs) -> dict[int, str]:
         return {}
     ports = parsed.agent.ports
     here = {ports.of(spec.engine): f"the metrics of {spec.engine}" for spec in specs.values()}
-    return here | {ports.mngdb: "the agent"}
+    return {port: of for port, of in (here | {ports.mngdb: "the agent"}).items() if port != AUTO}
 
 
 def _pages(parsed: StackFile, specs: Specs) -> Iterator[Problem]:

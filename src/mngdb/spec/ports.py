@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mngdb.spec.agent import AGENT, AgentPorts
+from mngdb.spec.agent import AGENT, AGENT_PORT, AgentPorts
 from mngdb.spec.base import AUTO
 from mngdb.spec.compose import Compose
 from mngdb.spec.engine_info import ENGINE_INFO
@@ -64,9 +64,11 @@ def _every(stack: Stack) -> Iterator[tuple[OpenPort, int]]:
             yield OpenPort(publishes(instance), first, hosts, instance.name), number
     agent = stack.agent
     if agent is not None:
-        for name, key in AgentPorts.model_fields.items():
-            found = OpenPort(serves(name), key.default, (agent.bind,))
-            yield found, getattr(agent.ports, name)
+        served = dict.fromkeys(one.engine for one in stack.monitored)
+        usual = {str(engine): ENGINE_INFO[engine].metrics.port for engine in served}
+        for name, first in (usual | {"mngdb": AGENT_PORT}).items():
+            if name in AgentPorts.model_fields:
+                yield OpenPort(serves(name), first, (agent.bind,)), getattr(agent.ports, name)
 
 
 def filled(stack: Stack, chosen: Mapping[str, int]) -> Stack:
