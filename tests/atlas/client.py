@@ -12,18 +12,18 @@ from tests.atlas.handle import Handle
 
 
 class Client:
-    """Requests as a service account."""
+    """Requests as a service account, with its `token`."""
 
     def __init__(self, fake: Handle, account: tuple[str, str] | None = None) -> None:
         self._http = fake.client
         form = {"grant_type": "client_credentials"}
         answer = self._http.post("/api/oauth/token", data=form, auth=account or fake.account)
         assert answer.status_code == 200, answer.text
-        self._token = answer.json()["access_token"]
+        self.token = answer.json()["access_token"]
 
     def send(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
         """One request to a path below /api/atlas/v2."""
-        headers = {"Accept": MEDIA_TYPE, "Authorization": f"Bearer {self._token}"}
+        headers = {"Accept": MEDIA_TYPE, "Authorization": f"Bearer {self.token}"}
         if body is not None:
             headers["Content-Type"] = MEDIA_TYPE
             more["json"] = body

@@ -55,6 +55,8 @@ class Gate:
             await self._inner(scope, receive, send)
             return
         body = await _read(receive)
+        if body is None:
+            return  # a client that was killed sends half a request, which nobody answers
         path = scope["raw_path"].decode()
         if path == "/_/":
             done = self._control(json.loads(body))
@@ -194,10 +196,13 @@ def _refusal(error: AtlasError, more: Headers) -> tuple[int, Headers, bytes]:
     )
 
 
-async def _read(receive: Any) -> bytes:
+async def _read(receive: Any) -> bytes | None:
+    """The body; None: the client went away before it was whole."""
     parts: list[bytes] = []
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(parts)

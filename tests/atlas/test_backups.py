@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.atlas.client import Client
 from tests.atlas.conftest import beside
 from tests.atlas.handle import Handle
 from tests.conftest import Cli
+from tests.live.scrapes import until
 
 pytestmark = [pytest.mark.live, pytest.mark.mongodb]
 
@@ -137,8 +139,18 @@ def test_a_drill_that_was_killed_is_finished_by_the_next(fake: Handle, stack: Cl
 
 
 def test_a_drill_goes_to_a_moment_between_snapshots(fake: Handle, stack: Cli) -> None:
-    time.sleep(1.1)  # the API's moments are whole seconds
-    found = json.loads(stack.ok("drill", "--yes", "--json"))["drills"][0]
+    def window() -> bool:
+        span = stack.json("backups")["instances"][0]["reachable"][-1]
+        return str(span["from"]) < str(span["to"])
+
+    until(window)  # the API's moments are whole seconds
+    # by chance it would be the snapshot's own second now and then
+    newest = "import random; random.uniform = max; from mngdb.__main__ import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", newest, "drill", "--yes", "--json"],
+        cwd=stack.folder, env=stack.environ(), text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)["drills"][0]
     assert found["verdict"] == "pass", found
     api = Client(fake)
     group = f"/groups/{api.ok('GET', '/groups/byName/chat')['id']}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -42,6 +44,25 @@ def group(fake: Handle, api: Client, request: pytest.FixtureRequest) -> str:
     """A project of the test's own: its path."""
     asked = {"name": request.node.name[:60], "orgId": fake.organization}
     return f"/groups/{api.ok('POST', '/groups', asked)['id']}"
+
+
+def test_half_a_request_of_a_client_that_was_killed_is_not_judged(
+    fake: Handle, api: Client, group: str
+) -> None:
+    fake.requests()
+    lines = [
+        f"POST /api/atlas/v2{group}/databaseUsers HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {api.token}",
+        "Content-Length: 100",
+    ]
+    url = httpx.URL(fake.url)
+    with socket.create_connection((url.host, url.port)) as plain:
+        trusted = ssl.create_default_context(cafile=fake.ca)
+        with trusted.wrap_socket(plain, server_hostname=url.host) as sent:
+            sent.sendall("\r\n".join([*lines, "", "{"]).encode())
+    assert fake.requests() == []
+    assert fake.violations() == []
 
 
 # --- logins

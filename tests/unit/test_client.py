@@ -38,18 +38,18 @@ def document(tmp_path: Path) -> Path:
 
 def test_its_import_brings_nothing_large() -> None:
     code = (
-        "import resource, sys, time\n"
+        "import resource, sys\n"
         "size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "begun = time.process_time()\n"
+        "before = set(sys.modules)\n"
         "import mngdb.client\n"
-        "print(time.process_time() - begun)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size)\n"
-        "print(*sys.modules)\n"
+        "print(*set(sys.modules) - before)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds, kib, modules = done.stdout.splitlines()
+    kib, modules = done.stdout.splitlines()
     assert not {"pydantic", "click", "msgspec", "boto3", "jwt", "logging"} & set(modules.split())
-    assert float(seconds) < 0.15  # 0.02 on a quiet machine: benchmarks/client.py
+    # how long it takes: benchmarks/client.py
+    assert len(modules.split()) < 60  # 41
     assert int(kib) < 5 * 1024
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
@@ -46,7 +45,6 @@ quick = settings(max_examples=300, deadline=None, suppress_health_check=[HealthC
 
 
 def judge(text: str) -> None:
-    begun = time.process_time()
     try:
         stack(text, X="x")
         said = "taken"
@@ -54,7 +52,6 @@ def judge(text: str) -> None:
         said = error.message
     assert 0 < len(said) < 20_000
     assert all(line.isprintable() for line in said.split("\n"))
-    assert time.process_time() - begun < 10  # of the processor: most take milliseconds
 
 
 def places(tree: Any) -> list[tuple[Any, Any]]:

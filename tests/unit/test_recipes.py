@@ -51,6 +51,36 @@ def test_all_tests_are_set_up_for(clone: Path) -> None:
     assert setup < tests
 
 
+#: A test run that fails, and the one after it that ends as told.
+_FAILS = """#!/bin/sh
+echo "$*" >>"$STUBS"
+[ "$(grep -c . "$STUBS")" = 1 ] || exit %d
+mkdir -p .pytest_cache/v/cache
+cat >.pytest_cache/v/cache/lastfailed <<'END'
+{
+  "tests/b/test_two.py::test_parameters[\\"tests/c/test_no.py]": true,
+  "tests/a/test_one.py::test_x": true,
+  "tests/a/test_one.py::test_y": true
+}
+END
+exit 1
+"""
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_the_files_of_what_failed_run_once_more_whole(clone: Path, again: int) -> None:
+    (clone / "scripts/setup-venv").write_text("#!/bin/sh\n")
+    (clone / "scripts/setup-test-machine").write_text("#!/bin/sh\n")
+    (clone / "scripts/in-memory").write_text(_FAILS % again)
+    env = {"PATH": "/usr/bin:/bin", "STUBS": str(clone / "notes")}
+    done = subprocess.run([clone / "scripts/test"], env=env, text=True, capture_output=True)
+    assert done.returncode == again
+    _, second = (clone / "notes").read_text().splitlines()
+    files = "tests/a/test_one.py tests/b/test_two.py"
+    assert second.endswith(f" {files}")
+    assert files in done.stdout  # and it is told
+
+
 @pytest.mark.parametrize("engine", ["postgres", "redis", "mongodb"])
 def test_an_engine_is_chosen_by_the_name_of_file_or_test(engine: str) -> None:
     argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", engine]
