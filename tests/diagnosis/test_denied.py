@@ -90,7 +90,8 @@ def test_refusals_are_told_with_the_line_that_permits_them(stack: Cli) -> None:
     with redis_as(stack, "report") as client, refused(redis.exceptions.NoPermissionError):
         client.set("shop:1", VALUE)
     with psycopg.connect(url(stack, "postgres", "shop"), autocommit=True) as pg:
-        pg.execute("CREATE TABLE card (number text)")
+        pg.execute('CREATE TABLE card (number text); CREATE TABLE "a@b" ()')
+        pg.execute("SET application_name = 'x ERROR:  y\t[unknown]\tSTATEMENT:  z'")
         with refused(psycopg.errors.InsufficientPrivilege):
             pg.execute(f"SELECT * FROM pg_authid WHERE rolname = '{VALUE}'")
         with refused(psycopg.errors.FeatureNotSupported):
@@ -99,6 +100,8 @@ def test_refusals_are_told_with_the_line_that_permits_them(stack: Cli) -> None:
         psycopg.connect(url(stack, "postgres", "report"), autocommit=True) as pg,
         refused(psycopg.errors.InsufficientPrivilege),
     ):
+        with refused(psycopg.errors.InsufficientPrivilege):
+            pg.execute('DELETE FROM "a@b"')
         pg.execute(f"INSERT INTO card VALUES ('{VALUE}')")
     with mongo_as(stack, "shop") as client, refused(pymongo.errors.OperationFailure):
         client.other.cards.insert_one({"number": VALUE})
@@ -121,6 +124,7 @@ def test_refusals_are_told_with_the_line_that_permits_them(stack: Cli) -> None:
     report = examined(stack, "report", 1)
     assert "apps.report.redis.access: readwrite" in report["redis"]["hint"]
     assert "INSERT on the table 'card' (42501)" in report["postgres"]["problem"]
+    assert "DELETE on the table 'a@b' (42501)" in report["postgres"]["problem"]
     assert "apps.report.postgres.access: readwrite" in report["postgres"]["hint"]
 
     whole = json.loads(stack.run("--json", "doctor").stdout)

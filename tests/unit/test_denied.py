@@ -16,6 +16,7 @@ from mngdb.engines.mongodb import denied as mongodb
 from mngdb.engines.mongodb import refusals as mongodb_log
 from mngdb.engines.postgres import denied as postgres
 from mngdb.engines.postgres import refusals as postgres_log
+from mngdb.engines.postgres.render import PREFIX
 from mngdb.engines.redis import denied as redis
 from mngdb.errors import UnobservableError
 from mngdb.facts.denied import Denials, Denied, Evidence, Probe, shape
@@ -45,7 +46,7 @@ def of_postgres(*lines: str, probes: Sequence[Probe] = ()) -> dict[str, Denied]:
         "report": PostgresGrant(database="shop", access="readonly"),
         "batch": PostgresGrant(database="lone", access="readwrite"),
     }
-    session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul",)])
+    session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul", PREFIX)])
     written = "".join(f"{AT} {line}\n" for line in lines).encode()
     wanted = asked("postgres", **grants)
     found = postgres.look(session, wanted, Evidence(iter([written]), always, probes)).found
@@ -54,10 +55,10 @@ def of_postgres(*lines: str, probes: Sequence[Probe] = ()) -> dict[str, Denied]:
 
 def test_the_statement_gives_its_first_word_alone() -> None:
     found = of_postgres(
-        "shop@shop app 1 ERROR:  permission denied for table pg_authid",
-        "shop@shop app 1 STATEMENT:  select 'secret' from pg_authid",
-        "report.2@shop app ERROR:  permission denied for table t",
-        "report.2@shop app STATEMENT:  secret-word that is no statement",
+        "42501 shop@shop\tapp 1\tERROR:  permission denied for table pg_authid",
+        "42501 shop@shop\tapp 1\tSTATEMENT:  select 'secret' from pg_authid",
+        "42501 report.2@shop\tapp\tERROR:  permission denied for table t",
+        "42501 report.2@shop\tapp\tSTATEMENT:  secret-word that is no statement",
     )
     assert list(found) == [
         "SELECT on the table 'pg_authid' (42501)",
@@ -69,10 +70,10 @@ def test_the_statement_gives_its_first_word_alone() -> None:
 
 def test_what_apps_raise_themselves_and_our_own_is_left_out() -> None:
     assert not of_postgres(
-        "shop@shop app ERROR:  permission denied for the card 4111",
-        "shop@shop app ERROR:  relation does not exist",
-        "monitor@shop mngdb ERROR:  permission denied for table t",
-        'shop@shop app ERROR:  password authentication failed for user "shop"',
+        "42501 shop@shop\tapp\tERROR:  permission denied for the card 4111",
+        "42P01 shop@shop\tapp\tERROR:  relation does not exist",
+        "42501 monitor@shop\tmngdb\tERROR:  permission denied for table t",
+        '28P01 shop@shop\tapp\tERROR:  password authentication failed for user "shop"',
         "a line of several",
         "",
     )
@@ -80,14 +81,14 @@ def test_what_apps_raise_themselves_and_our_own_is_left_out() -> None:
 
 def test_the_line_of_the_file() -> None:
     found = of_postgres(
-        "batch@lone app ERROR:  must be owner of table t",
-        "report@shop app ERROR:  permission denied for schema public at character 14",
-        "report@shop app STATEMENT:  CREATE TABLE t ()",
-        "batch@new [unknown] FATAL:  no pg_hba.conf entry for x",
-        "shop@shop app ERROR:  permission denied to create database",
-        'batch@shop [unknown] FATAL:  permission denied for database "shop"',
-        'shop@shop app ERROR:  permission denied to create extension "a"',
-        'shop@shop app ERROR:  extension "b" is not available',
+        "42501 batch@lone\tapp\tERROR:  must be owner of table t",
+        "42501 report@shop\tapp\tERROR:  permission denied for schema public at character 14",
+        "42501 report@shop\tapp\tSTATEMENT:  CREATE TABLE t ()",
+        "28000 batch@new\t[unknown]\tFATAL:  no pg_hba.conf entry for x",
+        "42501 shop@shop\tapp\tERROR:  permission denied to create database",
+        '42501 batch@shop\t[unknown]\tFATAL:  permission denied for database "shop"',
+        '42501 shop@shop\tapp\tERROR:  permission denied to create extension "a"',
+        '0A000 shop@shop\tapp\tERROR:  extension "b" is not available',
     )
     assert "at character" not in str(found)
     remedies = [one.remedy for one in found.values()]
@@ -104,7 +105,7 @@ def test_the_line_of_the_file() -> None:
 
 
 def test_a_session_that_was_idle_for_too_long_is_told_as_a_warning() -> None:
-    line = "shop@shop app FATAL:  terminating connection due to idle-in-transaction timeout"
+    line = "25P03 shop@shop\tapp\tFATAL:  terminating connection due to idle-in-transaction timeout"
     (one,) = of_postgres(line).values()
     assert one.mild
     assert one.remedy.startswith("apps.shop.postgres.idle_in_transaction_timeout: ")
@@ -113,16 +114,16 @@ def test_a_session_that_was_idle_for_too_long_is_told_as_a_warning() -> None:
 def test_what_a_server_without_room_refused_is_told_as_a_warning() -> None:
     full = 'could not extend file "base/5/16389": No space left on device'
     found = of_postgres(
-        'shop@shop [unknown] FATAL:  too many connections for role "shop"',
-        "shop@shop [unknown] FATAL:  sorry, too many clients already",
-        "shop@shop [unknown] FATAL:  remaining connection slots are reserved for roles with the "
-        "SUPERUSER attribute",
-        'shop@shopp [unknown] FATAL:  database "shopp" does not exist',
-        f"shop@shop app ERROR:  {full}",
-        "shop@shop app STATEMENT:  INSERT INTO t VALUES ('secret-word')",
-        "shop@shop app ERROR:  out of memory",
-        'shop@shop app ERROR:  database "shopp" does not exist',
-        'shop@shop app ERROR:  could not resize shared memory segment "/PostgreSQL.1" to 9 '
+        '53300 shop@shop\t[unknown]\tFATAL:  too many connections for role "shop"',
+        "53300 shop@shop\t[unknown]\tFATAL:  sorry, too many clients already",
+        "53300 shop@shop\t[unknown]\tFATAL:  remaining connection slots are reserved for roles "
+        "with the SUPERUSER attribute",
+        '3D000 shop@shopp\t[unknown]\tFATAL:  database "shopp" does not exist',
+        f"53100 shop@shop\tapp\tERROR:  {full}",
+        "53100 shop@shop\tapp\tSTATEMENT:  INSERT INTO t VALUES ('secret-word')",
+        "53200 shop@shop\tapp\tERROR:  out of memory",
+        '3D000 shop@shop\tapp\tERROR:  database "shopp" does not exist',
+        '53100 shop@shop\tapp\tERROR:  could not resize shared memory segment "/PostgreSQL.1" to 9 '
         "bytes: No space left on device",
     )
     assert list(found) == [
@@ -259,32 +260,65 @@ def test_no_database_of_others_is_advised() -> None:
         (one,) = of_mongodb(grants, lines)
         assert one.remedy.startswith(said)
     for name in ("template1", "t*"):
-        said = f'shop@{name} [unknown] FATAL:  permission denied for database "{name}"'
+        said = f'42501 shop@{name}\t[unknown]\tFATAL:  permission denied for database "{name}"'
         (found,) = of_postgres(said).values()
         assert found.remedy.startswith("no line of the file permits")
 
 
 def test_who_has_no_login_makes_no_evidence_in_postgres() -> None:
     denied = "permission denied for table t"
-    assert not of_postgres(
-        f"shop@shop z ERROR:  {denied}_x@postgres [unknown] FATAL:  no pg_hba.conf entry for x",
-        f"shop@shop z ERROR:  {denied}_x@postgres [unknown] DETAIL:  nothing",
-    )
-    # a name with a line break, with two
-    assert not of_postgres("x", f"shop@shop  ERROR:  {denied}")
-    rest = " [unknown] FATAL:  no pg_hba.conf entry for x"
-    assert not of_postgres("x LOG:  ", f"shop@shop z ERROR:  {denied}\n{rest}", "LOG:  x")
-    assert of_postgres("LOG:  checkpoint", f"shop@shop app ERROR:  {denied}")
-    # a user's name that ends with the line, before a database's that begins like the next
-    assert not of_postgres(f"shop@shop z ERROR:  {denied}@", "x [unknown] FATAL:  no entry for x")
-    user = 'password authentication failed for user "ada@example.com"'
-    assert of_postgres(f"ada@shop [unknown] FATAL:  {user}")
+    forged = f"42501 shop@shop\tz\tERROR:  {denied}"
+    assert of_postgres("LOG:  checkpoint", forged)
+    # in the name of a user, of a database
+    end = "[unknown]\tFATAL:  no pg_hba.conf entry for x"
+    (one,) = of_postgres(f"28000 {forged}_x@db\t{end}").values()
+    assert one.what.startswith("a login")
+    assert "shop" not in {one.app for one in of_postgres(f"28000 x@{forged}\t{end}").values()}
+    # with a line break, with two, with what looks like the lines around it
+    assert not of_postgres("28000 x", f"{forged}@d\t{end}")
+    assert not of_postgres("28000 x LOG:  ", f"{forged}\n\t{end}", "LOG:  x")
+    assert not of_postgres("28000 x LOG:  ", f"{forged}\n{end}", "LOG:  x")
+    assert not of_postgres("28000 x LOG:  ", f"{forged}\n{AT[:20]}z\t{end}")
+    assert not of_postgres("28000 x LOG:  ", f"{forged}\n{AT}\t{end}")
+    # in words of the statement, and of what an app raises
+    assert not of_postgres(f"P0001 shop@shop\tapp\tERROR:  {denied}")
+    assert not of_postgres(f"42601 shop@shop\tapp\tSTATEMENT:  '\tERROR:  {denied}")
+
+
+@pytest.mark.parametrize("name", ["x ERROR:  y", "x STATEMENT:  y", "FATAL:  ", "42501 a@b", "x"])
+def test_no_name_hides_a_refusal_in_postgres(name: str) -> None:
+    """Of the program; of a database, which has tabs where the app makes it."""
+    for names in (
+        f"shop\t{name}",
+        f"my shop\t{name}\tERROR:  \tz",
+        f"\tSTATEMENT:  {name}\tz",
+        f"a\n\n\t{name}\n\tz",
+    ):
+        denied = f"42501 shop@{names}\tERROR:  permission denied for"
+        found = of_postgres(
+            f"{denied} view v at character 9",
+            f"42501 shop@{names}\tSTATEMENT:  select '\tERROR:  permission denied for table t'",
+            f"{denied} table a@b",
+        )
+        assert [(one.login, one.times) for one in found.values()] == [("shop", 1)] * 2
+        assert "on the view 'v'" in str(found)
+        assert "on the table 'a@b'" in str(found)
+
+
+def test_a_log_whose_lines_begin_in_another_way_is_not_visible() -> None:
+    session: Any = SimpleNamespace(rows=lambda _: [("UTC", "%m [%p] %q%u@%d %a ")])
+    with pytest.raises(UnobservableError, match="log_line_prefix"):
+        postgres.look(session, asked("postgres"), Evidence(iter([b""]), always))
+
+
+def test_postgres_log_of_every_detail_is_read() -> None:
+    assert of_postgres("42501 shop@shop\tx\tERROR:  42501: permission denied for table t")
 
 
 def test_the_name_of_mngdb_hides_what_no_probe_was_refused_in_postgres() -> None:
     moment = datetime(2026, 11, 29, 20, 30, 44, 554000, UTC).timestamp()
-    line = "shop@shop mngdb ERROR:  permission denied for table t"
-    login = 'shop@shop [unknown] FATAL:  password authentication failed for user "shop"'
+    line = "42501 shop@shop\tmngdb\tERROR:  permission denied for table t"
+    login = '28P01 shop@shop\t[unknown]\tFATAL:  password authentication failed for user "shop"'
     for app, begun, hidden in (
         ("shop", moment - 0.5, True),
         ("shop", moment - 60.0, False),
@@ -293,13 +327,13 @@ def test_the_name_of_mngdb_hides_what_no_probe_was_refused_in_postgres() -> None
         found = of_postgres(line, login, probes=[Probe(app, begun, begun + 1.0)])
         assert bool(found) is not hidden
     assert of_postgres(
-        "shop@shop app ERROR:  permission denied for table t",
+        "42501 shop@shop\tapp\tERROR:  permission denied for table t",
         probes=[Probe("shop", moment - 0.5, moment + 0.5)],
     )
 
 
 def test_the_name_of_mngdb_hides_no_login_that_mngdb_has_not() -> None:
-    (one,) = of_postgres("ghost@shop mngdb ERROR:  permission denied for table t").values()
+    (one,) = of_postgres("42501 ghost@shop\tmngdb\tERROR:  permission denied for table t").values()
     assert one.login == "ghost"
     ours: dict[str, Any] = {"doc": {"application": {"name": "mngdb"}}}
     error = {"errmsg": "not authorized on admin to execute command { find: 'c' }"}
@@ -316,7 +350,7 @@ def test_the_name_of_mngdb_hides_no_login_that_mngdb_has_not() -> None:
 
 
 def test_logins_of_mngdb_are_no_apps_that_the_file_lacks() -> None:
-    line = '%s@postgres [unknown] FATAL:  password authentication failed for user "x"'
+    line = '28P01 %s@postgres\t[unknown]\tFATAL:  password authentication failed for user "x"'
     (own,), (other,) = (of_postgres(line % who).values() for who in ("monitor", "ghost"))
     assert "of mngdb's own" in own.remedy
     assert other.remedy == "the file has no such app"
@@ -330,10 +364,10 @@ def test_refusals_are_read_as_a_log_grows() -> None:
     found = follower.read(f"{denied}\n{login}\n{login}\n".encode())
     assert [(one.login, one.kind) for one in found] == [("shop", "access"), ("ghost", "login")]
     lines = [
-        f"{AT} shop@shop app ERROR:  permission denied for table t",
-        f'{AT} shop@shop [unknown] FATAL:  password authentication failed for user "shop"',
-        f"{AT} shop@shop app FATAL:  terminating connection due to idle-session timeout",
-        f'{AT} shop@shop [unknown] FATAL:  too many connections for role "shop"',
+        f"{AT} 42501 shop@shop\tapp\tERROR:  permission denied for table t",
+        f'{AT} 28P01 shop@shop\t[unknown]\tFATAL:  password authentication failed for user "shop"',
+        f"{AT} 57P05 shop@shop\tapp\tFATAL:  terminating connection due to idle-session timeout",
+        f'{AT} 53300 shop@shop\t[unknown]\tFATAL:  too many connections for role "shop"',
         "",
     ]
     read = postgres_log.Reader("Asia/Seoul").read("\n".join(lines).encode())

@@ -17,11 +17,11 @@ _SECONDS, _BYTES = 0.15, 64 << 20
 
 
 class Line(NamedTuple):
-    """A line of a log, with the lines around it; those are empty where they are not known."""
+    """A line of a piece of a log, from byte to byte."""
 
+    start: int
+    end: int
     text: str
-    before: str
-    after: str
 
 
 def look_back(
@@ -57,9 +57,7 @@ def lines_with(piece: bytes, words: Sequence[bytes]) -> Iterator[Line]:
             places[piece.rfind(b"\n", 0, at) + 1] = end
             at = piece.find(word, end)
     for start, end in sorted(places.items()):
-        before = piece[piece.rfind(b"\n", 0, max(0, start - 1)) + 1 : max(0, start - 1)]
-        after = piece[end + 1 : _end(piece, end + 1)]
-        yield Line(*(part.decode(errors="replace") for part in (piece[start:end], before, after)))
+        yield Line(start, end, piece[start:end].decode(errors="replace"))
 
 
 def _end(piece: bytes, at: int) -> int:

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from mngdb.engines.log_search import look_back
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.refusals import SELECT, WRITES, Refusal, moment, refusals
-from mngdb.engines.postgres.render import ADMIN
+from mngdb.engines.postgres.render import ADMIN, PREFIX
+from mngdb.errors import UnobservableError
 from mngdb.facts.denied import (
     NO_LINE,
     OLD_CLIENT,
@@ -36,12 +37,22 @@ _ROOM = {
     "53100": "its disk was full: 'mngdb check --only host.disk-free' shows what is free",
     "53200": "'mngdb memory {instance}' shows what the server uses",
 }
+_OTHER_PREFIX = (
+    "its log_line_prefix is not this version's: 'mngdb up' sets it, where the file's settings do "
+    "not name another"
+)
 _LACKED = "the server does not have the extension"
 
 
 def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
     """Refusals. Raises UnobservableError where there is no log to be had."""
-    pieces, zone = evidence.pieces(), _zone(session)
+    pieces = evidence.pieces()
+    ((name, prefix),) = session.rows(
+        "SELECT current_setting('log_timezone'), current_setting('log_line_prefix')"
+    )
+    if prefix != PREFIX:
+        raise UnobservableError(_OTHER_PREFIX)
+    zone = _zone(name)
     read, seen = look_back(pieces, partial(refusals, zone=zone), partial(moment, zone=zone))
     found = grouped(
         by_others(read, evidence.probes),
@@ -52,9 +63,8 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
     return Denials(found, seen)
 
 
-def _zone(session: Session) -> ZoneInfo:
+def _zone(name: str) -> ZoneInfo:
     """The time zone of the log's moments."""
-    ((name,),) = session.rows("SHOW log_timezone")
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # one that PostgreSQL alone knows

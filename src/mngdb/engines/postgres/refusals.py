@@ -20,21 +20,24 @@ from mngdb.facts.denied import Refused, quoted
 from mngdb.spec.agent import MONITOR
 from mngdb.words import VERBS
 
-#: How log_line_prefix has lines begin: the moment and the process.
-_START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) [^\s@]+ \[(\d+)\] ")
+#: How PREFIX has lines begin: the moment, the process.
+_START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) [\w+-]{3,} \[(\d+)\] ")
 _START_OF_LINE = re.compile(_START.pattern.encode(), re.MULTILINE)
-#: The rest of a session's line.
-_LINE = re.compile(r"(\S+)@(\S+) (.*?) (ERROR|FATAL|STATEMENT):  (.*)", re.DOTALL)
-_LEVEL = re.compile(r"\w:  ")
-#: What follows a user's or a database's name that was made to look like a line of its own: the log
-#: has these names as a client gives them, before any password, and an @ between them.
-_FORGED = re.compile(r'\b[A-Z]+:  |^(?:[^"]|"[^"]*")*?@')
+#: The rest of a session's line: the SQLSTATE, which no client chooses, and the login.
+_SESSION = re.compile(r"([0-9A-Z]{5}) ([^@]+)@")
+#: The database, the program, the level and the text. Of the names, a database's alone may have a
+#: tab, so that the last place counts.
+_SAID = re.compile(r"(.*)\t([ -~]+)\t([A-Z]{3,}\d?):  (.*)", re.DOTALL)
+#: How the line begins that follows one of the server's.
+_NEXT = re.compile(_START.pattern[1:].encode() + rb"(?:[0-9A-Z]{5} [^@]+@|[A-Z]{3,}\d?:  )")
+#: Bytes before a line in which its record begins, where a database has line breaks in its name.
+_NAMES = 400
 #: What the log has for the name of a program that has not logged in.
 _UNNAMED = "[unknown]"
 #: Lines that are looked at, and bytes of a piece in which one begins.
 _WORDS, _FIRST = (b"ERROR:  ", b"FATAL:  "), 1 << 16
 #: The line of the statement, which is looked for where there are others.
-_STATEMENT = b"STATEMENT:  "
+_STATEMENT = "\tSTATEMENT:  "
 #: Where in the statement it was, after the name.
 _PLACE = re.compile(r" at character \d+$")
 _KINDS = (
@@ -52,12 +55,8 @@ _REFUSED = (
     (re.compile(r'(?P<to>extension) "(?P<name>[^"]*)" is not available'), "0A000"),
     (re.compile(r'(?P<login>password) authentication failed for user ".*"'), "28P01"),
     (re.compile(r"(?P<login>no pg_hba.conf entry) for .*"), "28000"),
-    (
-        re.compile(
-            r"terminating connection due to (?P<idle>idle-in-transaction|idle-session) timeout"
-        ),
-        "",
-    ),
+    (re.compile(r"terminating connection due to (?P<idle>idle-in-transaction) timeout"), "25P03"),
+    (re.compile(r"terminating connection due to (?P<idle>idle-session) timeout"), "57P05"),
     (re.compile(r'(?P<login>role) ".*" (?:does not exist|is not permitted to log in)'), "28000"),
     (re.compile(r'(?P<login>database) ".*" does not exist'), "3D000"),
     (
@@ -137,44 +136,56 @@ def refusals(piece: bytes, zone: ZoneInfo) -> list[Refusal]:
     refused: those are mngdb's own, whose clients cannot be imitated without their passwords."""
     found: list[Refusal] = []
     last: dict[str, int] = {}
-    wanted = (*_WORDS, _STATEMENT) if any(word in piece for word in _WORDS) else ()
+    wanted = (*_WORDS, _STATEMENT.encode()) if any(word in piece for word in _WORDS) else ()
     for line in lines_with(piece, wanted):
-        start = _START.match(line.text)
-        match = _LINE.match(line.text, start.end()) if start else None
-        if start is None or match is None:
+        text = line.text if _START.match(line.text) else _joined(piece, line)
+        start = _START.match(text)
+        session = _SESSION.match(text, start.end()) if start else None
+        if start is None or session is None:
             continue
-        (at, pid), (login, database, program, level, text) = start.groups(), match.groups()
-        if level == "STATEMENT":
-            word = text.split(None, 1)[0].upper() if text.strip() else ""
-            index = last.pop(pid, None)
-            if index is not None and word in VERBS:
+        (at, pid), (state, login) = start.groups(), session.groups()
+        rest = text[session.end() :]
+        if pid in last and _STATEMENT in rest:
+            index = last.pop(pid)
+            word = (rest.partition(_STATEMENT)[2].split(None, 1) or [""])[0].upper()
+            if word in VERBS:
                 found[index] = replace(found[index], verb=word)
             continue
-        last.pop(pid, None)
-        if _FORGED.search(text) or not _stands_alone(line):
+        parts = _SAID.fullmatch(rest)
+        if parts is None or parts[3] not in {"ERROR", "FATAL"}:
             continue
-        if program == NAME and login in {ADMIN, MONITOR}:
+        database, program, level, message = parts.groups()
+        message = message.removeprefix(f"{state}: ")  # log_error_verbosity: verbose
+        said = _said(level, _PLACE.sub("", message), state)
+        if said is None or (program == NAME and login in {ADMIN, MONITOR}):
             continue
-        text = _PLACE.sub("", text)
-        for pattern, code in _REFUSED:
-            said = pattern.fullmatch(text)
-            if said is not None and (level == "FATAL" or not _FATAL & {*said.groupdict()}):
-                words = {key: (value or "").strip('"') for key, value in said.groupdict().items()}
-                own = program in {NAME, _UNNAMED}
-                last[pid] = len(found)
-                written = _at(at, zone)
-                found.append(Refusal(login, database, written, words, code, by_mngdb=own))
-                break
+        if _stands_alone(piece, line.end):
+            last[pid] = len(found)
+            own = program in {NAME, _UNNAMED}
+            found.append(Refusal(login, database, _at(at, zone), said, state, by_mngdb=own))
     return found
 
 
-def _stands_alone(line: Line) -> bool:
+def _said(level: str, text: str, state: str) -> dict[str, str] | None:
+    """What a message tells that has this SQLSTATE; None: no refusal."""
+    for pattern, code in _REFUSED:
+        said = pattern.fullmatch(text) if code == state else None
+        if said is not None and (level == "FATAL" or not _FATAL & {*said.groupdict()}):
+            return {key: (value or "").strip('"') for key, value in said.groupdict().items()}
+    return None
+
+
+def _joined(piece: bytes, line: Line) -> str:
+    """A line with those before it, from where its record begins."""
+    begun = [one.start() for one in _START_OF_LINE.finditer(piece, line.start - _NAMES, line.start)]
+    return piece[begun[-1] : line.end].decode(errors="replace") if begun else ""
+
+
+def _stands_alone(piece: bytes, end: int) -> bool:
     """Whether a line is the server's, and no part of a user's or a database's name: the log has
-    these as a client gives them, with their line breaks, before any password. What follows such a
-    name has no moment; what the server breaks itself it indents."""
-    before = not line.before or line.before[0] == "\t" or _LEVEL.search(line.before)
-    after = not line.after or line.after[0] == "\t" or _START.match(line.after)
-    return bool(before and after)
+    these as a client gives them, with their line breaks, before any password. PostgreSQL cuts them
+    to 63 bytes, which have no room for the end of a line of ours and the begin of another."""
+    return end + 1 >= len(piece) or _NEXT.match(piece, end + 1) is not None
 
 
 class Reader:

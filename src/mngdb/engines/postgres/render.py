@@ -24,6 +24,9 @@ ADMIN = "postgres"
 RESTORER = "mngdb_restoring"
 #: The setting by which commits wait for the store.
 AWAITED = "synchronous_standby_names"
+#: How lines of the log begin. Clients choose the names: the SQLSTATE stands before them. That of a
+#: program is between tabs, since PostgreSQL leaves nothing in it but printable ASCII.
+PREFIX = "%m [%p] %q%e %u@%d\t%a\t"
 #: The name in pg_ident.conf of those who may administer over the socket.
 _MAP = "mngdb"
 #: The major version whose pg_hba.conf takes regular expressions.
@@ -71,7 +74,7 @@ def settings(asked: DesiredInstance) -> dict[str, str]:
         # what went wrong has to stand in the log
         "logging_collector": "off",
         "log_destination": "stderr",
-        "log_line_prefix": "%m [%p] %q%u@%d %a ",
+        "log_line_prefix": PREFIX,
         "log_timezone": asked.instance.timezone,
         "log_lock_waits": "on",
         "deadlock_timeout": "1s",
