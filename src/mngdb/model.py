@@ -129,6 +129,16 @@ class File(Struct, frozen=True):
 
     name: str
     content: str
+    kept: tuple[str, ...] = ()
+    """Beginnings of lines that stay as they are in the file that is there."""
+
+    def over(self, before: str) -> File:
+        """The same with those lines as they are in `before`, and without those that it lacks."""
+        there, lines = before.splitlines(keepends=True), []
+        for line in self.content.splitlines(keepends=True):
+            start = next((one for one in self.kept if line.startswith(one)), None)
+            lines += [line] if start is None else [o for o in there if o.startswith(start)]
+        return File(self.name, "".join(lines))
 
 
 class Renewal(Struct, frozen=True):
@@ -229,7 +239,9 @@ class DesiredInstance(Struct, frozen=True):
     known: frozenset[str] = frozenset()
     """Objects that an earlier `up` made and that are not marked on the server itself."""
     unknown: frozenset[str] = frozenset()
-    """Apps of whose secrets the vault knows nothing: those in `secrets` are made up."""
+    """Apps whose secrets the vault does not have, or cannot use: those in `secrets` are made up."""
+    unusable: frozenset[str] = frozenset()
+    """Of these, apps whose secrets cannot be used: nothing of theirs is changed."""
     allow: frozenset[str] = frozenset()
     """Objects that the command names, and `*` for `--prune`."""
     id: str = ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from tests.conftest import Cli
 from tests.live import faults
@@ -90,25 +91,66 @@ def test_a_damaged_note_costs_its_own_row_of_status_alone(cli: Cli, content: byt
     cli.ok("status")
 
 
-@pytest.mark.parametrize("name", ["redis_admin", "redis_shop"])
-def test_an_empty_secret_costs_its_own_row_of_status_alone(cli: Cli, name: str) -> None:
+def test_an_administrators_empty_secret_costs_its_own_row_of_status_alone(cli: Cli) -> None:
     cli.write(faults.STACK)
     cli.ok("up")
-    secret = cli.state / "secrets" / name
+    secret = cli.state / "secrets/redis_admin"
     whole = secret.read_bytes()
     secret.write_bytes(b"")
     done = cli.run("status", "--json")
     assert done.returncode == 1
     units = {one["name"]: one for one in json.loads(done.stdout)["units"]}
-    assert {name: one["healthy"] for name, one in units.items()} == {
-        "mng-pg": True,
-        "mng-redis": False,
-        "mng-mongo": True,
-    }
+    # PostgreSQL and MongoDB are asked as before
+    assert [name for name, one in units.items() if not one["healthy"]] == ["mng-redis"]
     assert units["mng-redis"]["state"] == "running"
     assert units["mng-redis"]["error"] == f"the secret {secret} is empty"
     secret.write_bytes(whole)
     cli.ok("status")
+
+
+def test_an_apps_empty_secrets_cost_that_app_alone(cli: Cli) -> None:
+    cli.write(faults.STACK)
+    cli.ok("up")
+    data = faults.Data(cli)
+    data.write("kept")
+    old = cli.env_of("shop")
+    secrets = [cli.state / "secrets" / f"{name}_shop" for name in ("postgres", "redis", "mongodb")]
+    kept = {path: path.read_bytes() for path in secrets}
+    for path in secrets:
+        path.write_bytes(b"")
+
+    told = cli.run("status", "--json")
+    assert told.returncode == 1
+    seen = json.loads(told.stdout)
+    assert all(one["healthy"] for one in seen["units"])
+    assert {one["secret"] for one in seen["secrets"]} == {path.name for path in secrets}
+    some = cli.run("status", "redis")
+    assert some.returncode == 1
+    assert some.stderr.count("is empty") == 1
+
+    # everybody else's changes are made, the app's own login stays as it is
+    cli.write(faults.STACK + '  crm: {postgres: crm, redis: "crm:*", mongodb: crm}\n')
+    for command in ("plan", "up"):
+        done = cli.run(command)
+        assert done.returncode == 2, done.stderr
+        assert [done.stderr.count(f"{path} is empty") for path in secrets] == [1, 1, 1]
+    cli.ok("doctor", "crm")
+    left = cli.run("plan", "--json")
+    assert left.returncode == 2
+    assert json.loads(left.stdout)["steps"] == []
+    assert [path.read_bytes() for path in secrets] == [b""] * 3
+    with psycopg.connect(old["POSTGRES_URL"]) as pg:
+        assert pg.execute("SELECT value FROM kept").fetchone() == ("kept",)
+    with redis.Redis.from_url(old["REDIS_URL"], socket_timeout=60) as client:
+        assert client.lrange("shop:kept", 0, -1) == [b"kept"]
+
+    for path, content in kept.items():
+        path.write_bytes(content)
+    # what was left: the connections of PostgreSQL are for two apps now
+    assert {step["object"] for step in cli.json("plan")["steps"]} == {"role shop"}
+    cli.ok("up")
+    faults.sound(cli, {"mng-pg", "mng-redis", "mng-mongo"})
+    assert data.read() == [["kept"]] * 3
 
 
 @pytest.mark.parametrize("content", [b"", GARBAGE, DEEP])

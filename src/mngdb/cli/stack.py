@@ -261,7 +261,7 @@ def _report(report: Report, seconds: float, app: str | None) -> None:
         tell("nothing was changed")
     elif report.errors:
         tell(
-            f"{many(len(report.errors), 'unit')} failed; completed steps are kept, "
+            f"{many(len(report.errors), 'error')}; completed steps are kept, "
             "'mngdb up' continues from here"
         )
     elif not report.done and not report.refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +16,7 @@ from mngdb.cli.stack import unit_table
 from mngdb.words import span
 
 if TYPE_CHECKING:
+    from mngdb.errors import SecretError
     from mngdb.ops.backup.glance import Glance
     from mngdb.ops.backup.growth import Growth
     from mngdb.ops.backup.restored import Beside
@@ -33,7 +34,8 @@ _EVERY = 2.0
 @common
 def status(options: Options, instances: tuple[str, ...], watch: bool) -> int:
     """Show what is running where, and whether it answers a query of a real user. For containers,
-    also exporters and the services behind RedisInsight. With INSTANCE, only these servers."""
+    also exporters and the services behind RedisInsight. Exit 1 also for an app's secret that cannot
+    be used. With INSTANCE, only these servers."""
     from mngdb.errors import UsageError
 
     if not watch:
@@ -60,9 +62,9 @@ def _status(options: Options, instances: tuple[str, ...]) -> int:
 
     context = options.context()
     choice = choose(context, instances)
-    units = ops.status(context, choice)
+    units, bad = ops.status(context, choice), ops.bad_secrets(context, choice)
     if not choice.whole:
-        return _some(options, context.stack.name, units)
+        return _some(options, context.stack.name, units, bad)
     services = ops.services(context)
     backups, store, beside = _backups(context), _store(context), _beside(context)
     wrong, going = keys.problems(context), rotation.going(context)
@@ -72,6 +74,7 @@ def _status(options: Options, instances: tuple[str, ...]) -> int:
             {
                 "stack": context.stack.name,
                 "units": [unit.as_json() for unit in units],
+                "secrets": _secrets_json(bad),
                 "services": [service.as_json() for service in services],
                 "backups": [one.as_json() for one in backups],
                 "backup_secrets": [asdict(one) for one in wrong],
@@ -99,7 +102,7 @@ def _status(options: Options, instances: tuple[str, ...]) -> int:
         for notice in costly:
             tell(f"{notice.instance}: {notice.text}")
             tell(f"  hint: {notice.hint}")
-        _say_troubles(units)
+        _say_troubles(units, bad)
         if any(unit.state in {"stopped", "absent"} for unit in units):
             tell("'mngdb up' starts stopped units")
         for service in services:
@@ -110,22 +113,36 @@ def _status(options: Options, instances: tuple[str, ...]) -> int:
         *(one.healthy and not one.warning for one in units),
         *(one.healthy for one in services),
     ]
-    return 0 if all(healthy) else 1
+    return 0 if all(healthy) and not bad else 1
 
 
-def _some(options: Options, stack: str, units: list[UnitStatus]) -> int:
+def _some(
+    options: Options, stack: str, units: list[UnitStatus], bad: Mapping[str, SecretError]
+) -> int:
     """Of those servers that were named alone."""
     if options.json:
-        say_json({"stack": stack, "units": [unit.as_json() for unit in units]})
+        shown = [unit.as_json() for unit in units]
+        say_json({"stack": stack, "units": shown, "secrets": _secrets_json(bad)})
     else:
         for line in unit_table(units):
             say(line)
-        _say_troubles(units)
+        _say_troubles(units, bad)
         _say_advisories(units)
-    return 0 if all(one.healthy and not one.warning for one in units) else 1
+    return 0 if all(one.healthy and not one.warning for one in units) and not bad else 1
 
 
-def _say_troubles(units: Sequence[UnitStatus]) -> None:
+def _secrets_json(bad: Mapping[str, SecretError]) -> list[dict[str, str | None]]:
+    """Shaped as the secrets of backups are."""
+    return [
+        {"secret": name, "text": error.message, "hint": error.hint} for name, error in bad.items()
+    ]
+
+
+def _say_troubles(units: Sequence[UnitStatus], bad: Mapping[str, SecretError]) -> None:
+    for wrong in bad.values():
+        tell(wrong.message)
+        if wrong.hint:
+            tell(f"  hint: {wrong.hint}")
     for unit in units:
         if unit.warning:
             tell(unit.warning)

@@ -14,13 +14,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb import disk
-from mngdb.dotenv import quoted
 from mngdb.engines.protocol import AnyEngine
 from mngdb.errors import MngdbError, SecretError, UsageError, of_system
 from mngdb.identity.home import require_trusted
 from mngdb.identity.locate import Located, locate
 from mngdb.model import Access, DesiredInstance
-from mngdb.ops import ports, registry
+from mngdb.ops import ports, registry, unusable
 from mngdb.ops.rotate import valid
 from mngdb.ops.rotate.note import Entry, entries
 from mngdb.secret import Secret, generate
@@ -208,35 +207,18 @@ class Context(Struct, frozen=True, dict=True):
 
     def missing_secrets(self, only: Collection[str] | None = None) -> list[str]:
         """Names of the secrets that the vault does not have, of all instances or of `only` some.
-        Raises SecretError for bad ones, and for missing ones that the vault cannot make."""
+        Raises SecretError for bad ones that cost more than their apps, and for missing ones that
+        the vault cannot make."""
         names = self.secret_names(only)
         found = self.vault.get_many(names)
-        for name, entry in found.items():
-            self.check_printable(name, entry.usable())
+        spared = unusable.of_apps(self, only)
+        for name, error in unusable.among(self, names).items():
+            if name not in spared:
+                raise error
         missing = [name for name in names if name not in found]
         if missing:
             self.vault.check_writable(missing)
         return missing
-
-    def unusable_secrets(self) -> dict[str, SecretError]:
-        """Secrets that are in the vault and cannot be used, with the reason. Raises SecretError
-        where the vault cannot be asked."""
-        found = {}
-        for name, entry in self.vault.get_many(self.secret_names()).items():
-            try:
-                self.check_printable(name, entry.usable())
-            except SecretError as error:
-                found[name] = error
-        return found
-
-    def check_printable(self, name: str, secret: Secret | None) -> None:
-        """Raises SecretError for an app's secret that `env` could not print for it."""
-        if secret and name in self.app_secrets and quoted(secret.reveal()) is None:
-            raise SecretError(
-                f"the secret {name} ({self.vault.where(name)}) cannot be printed by 'mngdb env': "
-                "shells and dotenv readers take its quotes differently",
-                "use one without single quotes",
-            )
 
     @cached_property
     def app_secrets(self) -> frozenset[str]:
@@ -325,7 +307,8 @@ class Context(Struct, frozen=True, dict=True):
         cannot be used, are random ones that are kept nowhere: enough to plan with. Without `find`,
         the server's program is not looked for: enough to log in with. Raises SecretError,
         UsageError."""
-        going, unknown = self._rotations(), self.unknown(instance)
+        going, spared = self._rotations(), unusable.apps(self, instance) if invent else frozenset()
+        unknown = self.unknown(instance) | spared
         known = [login for login in self.logins(instance) if login not in unknown]
         made = {app: generate() for app in unknown}
         word = ENGINE_INFO[instance.engine].login
@@ -336,15 +319,20 @@ class Context(Struct, frozen=True, dict=True):
             site=self.target(instance).site(instance, find=find),
             also=valid.beside(self.vault, instance, going),
             unknown=unknown,
+            unusable=spared,
             known=frozenset(self.applied().get(instance.name, ())),
             id=self.located.record.id[:8],
             allow=allow | {word + bare_login(name) for name in allow - {"*"}},
         )
 
     def knows(self, app: str, made: Collection[str] = ()) -> bool:
-        """Whether the vault has all of an app's passwords that others may have set, once it has the
-        secrets `made`."""
-        lacking = {secret_name(one, app) for one in self.app(app) if app in self.unknown(one)}
+        """Whether the vault has all of an app's passwords that can be used, once it has the
+        secrets `made`: those that others may have set are not made."""
+        lacking = {
+            secret_name(one, app)
+            for one in self.app(app)
+            if app in self.unknown(one) | unusable.apps(self, one)
+        }
         return lacking <= {*made}
 
     def obstacle(self, instance: Instance) -> MngdbError | None:
@@ -388,9 +376,10 @@ class Context(Struct, frozen=True, dict=True):
         )
 
     def with_secrets(self, asked: DesiredInstance) -> DesiredInstance:
-        """The same with the vault's secrets. Raises SecretError when one is missing."""
+        """The same with the vault's secrets. Raises SecretError when one is missing, or cannot be
+        used and is not among `asked.unusable`."""
         instance, going = asked.instance, self._rotations()
-        unknown = self.unknown(instance)
+        unknown = self.unknown(instance) | asked.unusable
         known = [login for login in self.logins(instance) if login not in unknown]
         secrets = self._secrets(instance, known, going) | {app: generate() for app in unknown}
         also = valid.beside(self.vault, instance, going)

@@ -35,7 +35,17 @@ from mngdb.facts.host import Folder
 from mngdb.facts.locks import chains
 from mngdb.findings import Check, Finding, Seen, see
 from mngdb.model import DesiredInstance
-from mngdb.ops import access, alerts, crashes, denied, passwords, status, unfinished, workers
+from mngdb.ops import (
+    access,
+    alerts,
+    crashes,
+    denied,
+    passwords,
+    status,
+    unfinished,
+    unusable,
+    workers,
+)
 from mngdb.ops.backup import keys
 from mngdb.ops.backup.glance import glance
 from mngdb.ops.backup.restore import has, interrupted
@@ -57,10 +67,10 @@ _SEEN = {rule.name for rule in catalogue.RULES if rule.down} | {
 
 def doctor(context: Context) -> tuple[Answer, StackFacts]:
     """Look at everything, side by side; what is wrong, and what it was judged by."""
-    missing, unusable = _secrets(context)
+    missing, bad = _secrets(context)
 
     def job(instance: Instance, _: workers.Emit) -> Server:
-        return _server(context, instance, missing=bool(missing or unusable))
+        return _server(context, instance, missing=bool(missing or bad))
 
     results = workers.each(context.stack, job, lambda _: None)
     found, errors = workers.apart(results)
@@ -71,7 +81,7 @@ def doctor(context: Context) -> tuple[Answer, StackFacts]:
     facts = StackFacts(
         servers=servers,
         missing_secrets=tuple(missing),
-        unusable_secrets=unusable,
+        unusable_secrets=bad,
         machine=tuple(_machine(context)),
         thresholds=alerts.thresholds(context, RULES),
         alerts=tuple(_fired(context)),
@@ -89,8 +99,8 @@ def _secrets(context: Context) -> tuple[list[str], tuple[Diagnosis, ...]]:
     """Those that nobody has yet, and what is wrong with others; the passwords that others gave
     logins of adopted servers are not missing, as nobody makes them."""
     try:
-        unusable = context.unusable_secrets()
-        if unusable:
+        bad = unusable.among(context, context.secret_names())
+        if bad:
             whose = {
                 secret_name(one, login): (one.name, login if login in one.grants else "")
                 for one in context.stack.instances.values()
@@ -98,7 +108,7 @@ def _secrets(context: Context) -> tuple[list[str], tuple[Diagnosis, ...]]:
             }
             return [], tuple(
                 Diagnosis(*whose.get(name, ("", "")), error.message, error.hint, "secret")
-                for name, error in unusable.items()
+                for name, error in bad.items()
             )
         missing = context.missing_secrets()
         adopted = [one.name for one in context.stack.instances.values() if one.adopt and missing]

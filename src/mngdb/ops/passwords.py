@@ -17,7 +17,7 @@ def kept(context: Context, asked: Mapping[str, DesiredInstance]) -> frozenset[st
     there. Where a server cannot be asked it is none of them, and its own error is told later."""
     found: set[str] = set()
     for one in asked.values():
-        if not one.unknown:
+        if not (one.unknown and one.instance.adopt):
             continue
         try:
             there = _of_others(context, one)

@@ -13,6 +13,7 @@ from mngdb.ops.backup import keys, place
 from mngdb.ops.backup.sources import KEY, MAC
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.rotate.note import entries
+from mngdb.ops.unusable import check_printable
 from mngdb.secret import Secret
 from mngdb.spec.problems import did_you_mean
 from mngdb.vaults import usable
@@ -38,7 +39,7 @@ def put(context: Context, name: str, value: str) -> Put:
         )
     refuse_rotated(context, [name])
     secret = usable(name, value)
-    context.check_printable(name, secret)
+    check_printable(context, name, secret)
     context.claim()
     where = context.vault.where(name)
     if name not in {KEY, MAC}:

@@ -9,9 +9,9 @@ from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
 from mngdb import __version__
-from mngdb.errors import AbsentError, ConnectError, MngdbError
+from mngdb.errors import AbsentError, ConnectError, MngdbError, SecretError
 from mngdb.model import DesiredInstance, Owner, Role, Vitals
-from mngdb.ops import wishes, workers
+from mngdb.ops import unusable, wishes, workers
 from mngdb.ops.agent import OUTDATED, STALE, AgentUnit
 from mngdb.ops.choice import Choice
 from mngdb.ops.context import Context, secret_name
@@ -92,6 +92,16 @@ def status(context: Context, choice: Choice) -> list[UnitStatus]:
     if errors and not found and all(unit.state in {_UNREACHABLE, _UNKNOWN} for unit in units):
         raise next(iter(errors.values()))
     return [*units, *(agent(context) if choice.agent else ())]
+
+
+def bad_secrets(context: Context, choice: Choice) -> dict[str, SecretError]:
+    """The apps' secrets on the chosen servers that cannot be used, with the reason. None where the
+    vault cannot be asked: the units' rows say so."""
+    names = [secret_name(one, app) for one in choice.of(context) for app in one.grants]
+    try:
+        return unusable.among(context, names)
+    except SecretError:
+        return {}
 
 
 def services(context: Context) -> list[Service]:

@@ -31,6 +31,7 @@ from mngdb.ops import (
     status,
     team,
     unfinished,
+    unusable,
     wishes,
     workers,
 )
@@ -70,7 +71,8 @@ class Plan(Struct, frozen=True):
     steps: tuple[Step[Never], ...]
     notices: tuple[Notice, ...]
     errors: Mapping[str, MngdbError]
-    """Instance to why it could not be looked at; the steps are those of the others."""
+    """Instance to why it could not be looked at, and an app's secret to why it cannot be used; the
+    steps are those of the others."""
     refused: int
     """How many of the steps are destructive and not named by the command, or cost what it did not
     agree to."""
@@ -86,7 +88,8 @@ class Report(Struct):
     """Destructive steps that the command did not name, and costly ones that it did not agree to."""
     notices: list[Notice] = field(default_factory=list)
     errors: dict[str, MngdbError] = field(default_factory=dict)
-    """Instance to what ended its work; the other instances went on."""
+    """Instance to what ended its work, and an app's secret to why it cannot be used; everything
+    else went on."""
     units: list[status.UnitStatus] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
     """The containers beside the units; those with a health check may still be starting."""
@@ -133,6 +136,7 @@ def plan(context: Context, allow: frozenset[str]) -> Plan:
         unit = list(boot.steps(context))
     except MngdbError as error:
         unit, errors[AT_BOOT] = [], error
+    errors |= unusable.of_apps(context)
     return Plan(
         (
             *steps,
@@ -289,6 +293,7 @@ def up(
             _at_boot(context, report, on_event)
         if not report.errors:
             report.notices += boot.notices(context) if choice.whole else ()
+        report.errors |= unusable.of_apps(context, choice.names)
     return report
 
 

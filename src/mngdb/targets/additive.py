@@ -1,4 +1,5 @@
-"""The steps on a server that is adopted (`adopt: true`): nothing is taken from anybody there."""
+"""What is left out of an engine's steps: on a server that is adopted (`adopt: true`) nothing is
+taken from anybody, and nothing changes of an app whose secret cannot be used."""
 
 from __future__ import annotations
 
@@ -25,6 +26,15 @@ def additive(asked: DesiredInstance, found: Outcome[S]) -> Outcome[S]:
     return replace(
         found, steps=left, notices=(*found.notices, *_notices(asked, kept, found.notices))
     )
+
+
+def sparing(asked: DesiredInstance, found: Outcome[S]) -> Outcome[S]:
+    """Without the steps for apps whose secrets cannot be used: which of its logins and passwords
+    is the right one, nobody knows."""
+    if not asked.unusable:
+        return found
+    steps = tuple(step for step in found.steps if step.app not in asked.unusable)
+    return replace(found, steps=steps)
 
 
 def logins_kept(asked: DesiredInstance, found: Outcome[S]) -> frozenset[str]:

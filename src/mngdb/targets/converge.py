@@ -17,7 +17,7 @@ from mngdb.events import Done, Survey
 from mngdb.model import DesiredInstance, Outcome, Step
 from mngdb.secret import Secret, app_of
 from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.targets.additive import additive, logins_kept
+from mngdb.targets.additive import additive, logins_kept, sparing
 from mngdb.words import COSTS
 
 #: Rounds of looking and changing before we say that it does not converge.
@@ -112,7 +112,7 @@ class Converger(ABC, Generic[S, F]):
 
     def _look(self, session: S) -> Outcome[S]:
         found = self.engine.reconcile(self.asked, self.engine.observe(session, self.asked))
-        return additive(self.asked, found)
+        return sparing(self.asked, additive(self.asked, found))
 
     def _converge(self, session: S, seen: Outcome[S] | None = None) -> Outcome[S]:
         """Look and change until nothing is left but what nobody allowed."""

@@ -84,7 +84,10 @@ def steps(asked: DesiredInstance, facts: Facts, make: Make) -> Iterator[Step[Ses
     for user in resting(asked, facts):
         if user.roles or not user.closed:
             text = "its password was rotated; login disabled"
-            yield make("revoke", user.name, text, _close(asked, user), False)
+            yield from about(
+                [make("revoke", user.name, text, _close(asked, user), False)],
+                secret.app_of(user.name),
+            )
 
 
 def notices(asked: DesiredInstance, facts: Facts) -> Iterator[Notice]:

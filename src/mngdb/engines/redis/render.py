@@ -10,7 +10,7 @@ from mngdb.engines.redis import acl
 from mngdb.engines.redis.release import unreadable
 from mngdb.model import DesiredInstance, File, Site, Unit
 from mngdb.release import Data, Release
-from mngdb.spec.redis import RedisInstance
+from mngdb.spec.redis import RedisGrant, RedisInstance
 
 #: Settings of several words, which redis.conf takes unquoted.
 _LISTS = frozenset(
@@ -104,6 +104,8 @@ def unit(asked: DesiredInstance) -> Unit:
         'logfile ""',
     ]
     users = [" ".join(("user", u.name, *u.rules())) for u in acl.wanted(asked).values()]
+    grants = asked.instance.granted(RedisGrant)
+    kept = tuple(f"user {acl.login_name(app, grants[app])} " for app in sorted(asked.unusable))
     return Unit(
         name=asked.instance.unit,
         instance=asked.instance.name,
@@ -111,7 +113,7 @@ def unit(asked: DesiredInstance) -> Unit:
         argv=("/bin/sh", "-c", _START, site.program.server, conf, *_disk(values, site)),
         files=(
             File("redis.conf", "\n".join(lines) + "\n"),
-            File("users.acl", "\n".join(users) + "\n"),
+            File("users.acl", "\n".join(users) + "\n", kept),
         ),
         login_files=frozenset({"users.acl"}),
         # beside the log a snapshot is one more copy

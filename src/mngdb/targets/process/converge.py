@@ -14,6 +14,7 @@ from mngdb.engines.protocol import F, S
 from mngdb.errors import ConnectError, MngdbError, StepError
 from mngdb.events import Done, Survey
 from mngdb.model import Notice, Outcome, Step
+from mngdb.targets.additive import sparing
 from mngdb.targets.converge import Converger
 from mngdb.targets.process.runner import Runner
 from mngdb.targets.process.unit import ManagedUnit, data_missing
@@ -92,7 +93,8 @@ class ProcessConverger(Converger[S, F]):
         return state
 
     def _initial(self) -> Outcome[S]:
-        return self.engine.reconcile(self.asked, self.engine.initial(self.asked))
+        found = self.engine.reconcile(self.asked, self.engine.initial(self.asked))
+        return sparing(self.asked, found)
 
     # --- changing
 

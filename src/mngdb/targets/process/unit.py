@@ -62,7 +62,12 @@ class ManagedUnit(Generic[S, F]):
     syncing: Future[None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.unit = self.runner.adapt(self.engine.render(self.asked), self.asked)
+        unit = self.runner.adapt(self.engine.render(self.asked), self.asked)
+        if any(file.kept for file in unit.files):
+            saved = self.runner.saved_files(unit)
+            files = tuple(f.over(saved[f.name] or "") if f.kept else f for f in unit.files)
+            unit = replace(unit, files=files)
+        self.unit = unit
 
     @contextmanager
     def session(self, patience: float | None = None, moved: float | None = None) -> Iterator[S]:

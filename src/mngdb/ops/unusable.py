@@ -1,0 +1,61 @@
+"""Secrets that are in the vault and cannot be used. An app's costs its app alone: `plan` and `up`
+leave what the app has on that server as it is, and do everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from mngdb.dotenv import quoted
+from mngdb.errors import SecretError
+from mngdb.secret import Secret
+from mngdb.spec.stack import Instance
+
+if TYPE_CHECKING:
+    from mngdb.ops.context import Context
+
+
+def among(context: Context, names: Iterable[str]) -> dict[str, SecretError]:
+    """Those of the vault's names, with the reason. Raises SecretError where the vault cannot be
+    asked."""
+    found = {}
+    for name, entry in context.vault.get_many(names).items():
+        try:
+            check_printable(context, name, entry.usable())
+        except SecretError as error:
+            found[name] = error
+    return found
+
+
+def of_apps(context: Context, only: Collection[str] | None = None) -> dict[str, SecretError]:
+    """The same of all apps that are spared, on all instances or on `only` some. Raises SecretError
+    likewise."""
+    every = context.stack.instances.values()
+    chosen = [one for one in every if only is None or one.name in only]
+    return among(context, [name for one in chosen for name in _spared(context, one).values()])
+
+
+def apps(context: Context, instance: Instance) -> frozenset[str]:
+    """The apps of an instance that are spared since their secrets cannot be used. Raises
+    SecretError likewise."""
+    names = _spared(context, instance)
+    found = among(context, names.values())
+    return frozenset(app for app, name in names.items() if name in found)
+
+
+def _spared(context: Context, instance: Instance) -> Mapping[str, str]:
+    """App to the vault's name of its secret. None in a stack that is yet to be made, nor where the
+    logins come with the server's files (containers) or are a provider's: there all is refused."""
+    if context.located.kind == "new" or instance.contained or instance.hosted:
+        return {}
+    return {app: f"{instance.name}_{app}" for app in instance.grants}
+
+
+def check_printable(context: Context, name: str, secret: Secret | None) -> None:
+    """Raises SecretError for an app's secret that `env` could not print for it."""
+    if secret and name in context.app_secrets and quoted(secret.reveal()) is None:
+        raise SecretError(
+            f"the secret {name} ({context.vault.where(name)}) cannot be printed by 'mngdb env': "
+            "shells and dotenv readers take its quotes differently",
+            "use one without single quotes",
+        )
