@@ -27,7 +27,7 @@ _MOST = 1 << 20
 _FOLDERS = {".git", ".mngdb", ".venv", "venv", "node_modules", "__pycache__", ".tox", "vendor"}
 #: Detectors of detect-secrets by name, and what stands before what they find.
 _DETECTORS: dict[str, list[str]] = texts(__file__)
-#: By its first letter, what is in every text that has any of these.
+#: By a letter, what is in every text that has any of the words with it.
 _BEFORE = finders(word for words in _DETECTORS.values() for word in words)
 #: These go by a variable's name, which says nothing in what a program made.
 _NAMED = {"IbmCloudIamDetector", "IbmCosHmacDetector"}
@@ -193,7 +193,7 @@ class _Look:
         lines = [line if len(line) <= rules.LONGEST else "" for line in text.split("\n")]
         text = "\n".join(lines)
         for name, (detector, patterns) in self._detectors.items():
-            before = (word.encode() for word in _DETECTORS[name] if word[0] in letters)
+            before = (word.encode() for word in _DETECTORS[name] if letters & {*word})
             due = any(word in small for word in before) and not (of is Kind.MADE and name in _NAMED)
             if not due or not any(pattern.search(text) for pattern in patterns):
                 continue
