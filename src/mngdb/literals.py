@@ -10,15 +10,14 @@ from pathlib import PurePath
 
 from mngdb.data import texts
 
-
 #: The most frequent letters of text, the most frequent first.
 _FREQUENT = "etaoinrslcdpumhfgbyvw"
 
 
 def finders(words: Iterable[str]) -> dict[str, re.Pattern[bytes]]:
-    """Patterns that find any of `words`, in ASCII: one for each of a few letters, of which every
-    word has one. `re` skips to a letter many times as fast as to one of several, and stops at a rare
-    one less often."""
+    """Patterns that find any of `words`, in ASCII: one for each of a few letters that
+    they share. `re` skips to a letter many times as fast as to one of several, and stops less often
+    at a rare one."""
     left, found = {*words}, dict[str, re.Pattern[bytes]]()
     while left:
         letter = min(sorted({*"".join(left)}), key=lambda one: _cost(one, left))
@@ -36,7 +35,7 @@ def _cost(letter: str, words: Iterable[str]) -> float:
 
 
 def _from(letter: str, word: str) -> str:
-    """A pattern for a word that begins with one of its letters, and looks back for what is before."""
+    """A pattern for a word that begins with one of its letters, and looks back."""
     rest = re.escape(word[word.index(letter) :])
     return rest if word[0] == letter else f"{rest}(?<={re.escape(word)})"
 
