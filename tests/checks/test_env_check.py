@@ -237,6 +237,20 @@ def test_a_value_of_many_lines(env: Env) -> None:
     assert found["env.duplicates"].verdict == "pass"
 
 
+def test_remedies_name_the_file_and_what_a_command_can_mend(env: Env) -> None:
+    text = env.path.read_text()
+    env.path = env.folder / "other.env"
+    env.write(text + 'FOO="a b"\r\n')
+    env.path.chmod(0o644)
+    found = env.findings()
+    assert "--write" not in found["env.unambiguous"].remedy  # FOO is not the app's
+    assert found["env.file-mode"].remedy == f"chmod 600 {env.path}"
+    env.change(r"^POSTGRES_DB=.*", 'POSTGRES_DB="$x"')
+    remedy = env.findings("shop", "mail")["env.unambiguous"].remedy
+    assert f"'mngdb env APP --write {env.path}' does so for POSTGRES_DB" in remedy
+    assert "FOO" not in remedy
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

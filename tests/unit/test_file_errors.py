@@ -63,6 +63,33 @@ def test_an_unknown_key_is_named_with_the_nearest_one_of_its_level(
     assert refused(text) == f"mngdb.yaml:{place}: unknown key '{key}' (did you mean '{meant}'?)"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "redis:\napps: {a: {redis: 'a:*', For: django}}",
+            "unknown key 'For' (did you mean 'for'?)",
+        ),
+        ("redis:\napps: {a: {preset: x, redis: 'a:*'}}", "key 'preset' (did you mean 'for'?)"),
+        ("redis:\napps: {a: {redis: {prefix: 'a:*'}}}", "key 'prefix' (did you mean 'keys'?)"),
+        ("postgres:\napps: {a: {postgres: {db: a}}}", "key 'db' (did you mean 'database'?)"),
+        ("postgres:\napps: {a: {postgres: {databases: {a: owner}}}}", "has to be a list: [a, b]"),
+        ("postgres:\nagent: {ports: Auto}", "has to be 'auto' or a mapping of ports, not 'Auto'"),
+        ("postgres: {port: }", "has to be a port number or 'auto', not empty"),
+    ],
+)
+def test_what_hands_write_is_told_by_its_cause_alone(text: str, said: str) -> None:
+    found = refused(text)
+    assert said in found
+    assert len(found.splitlines()) == 1
+
+
+def test_a_key_that_is_missing_is_told_beside_the_typo_of_another() -> None:
+    found = refused("postgres:\napps: {a: {postgres: {acces: readonly}}}")
+    assert "the key 'database' is missing" in found
+    assert "(did you mean 'access'?)" in found
+
+
 def test_an_unknown_key_near_nothing_lists_what_there_is() -> None:
     assert refused("postgres:\nbackup: {zzz: 1}") == (
         "mngdb.yaml:2:10: unknown key 'zzz'; expected one of: store, recipients, keep, at, full, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mngdb.cli.common import Options, common, say, say_answers, size, tell_errors
-from mngdb.cli.layout import table
+from mngdb.cli.layout import headed
 from mngdb.words import plain
 
 
@@ -36,8 +36,9 @@ def bloat(options: Options, instance: str | None) -> int:
             (name, one.database, one.name, size(one.size), size(one.wasted), f"{one.dead:,}")
             for name, one in pairs
         ]
-        first, *lines = table(head, rows)
-        say(first)
+        first, lines = headed(head, rows)
+        for line in first:
+            say(line)
         for line, (_, one) in zip(lines, pairs, strict=True):
             say(line)
             why = f"{one.reason}: " if one.reason else ""

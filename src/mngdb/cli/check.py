@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mngdb.cli.common import Options, common, in_full, say, say_json, tell
-from mngdb.cli.layout import table
+from mngdb.cli.layout import headed, table
 from mngdb.findings import CONTROLS, SEVERITIES, Finding, Severity
 from mngdb.words import harmless_json, plain
 
@@ -280,8 +280,7 @@ def _items(items: Sequence[Judged], language: str, *, fit: bool = True) -> list[
         )
         for one in items
     ]
-    first, *lines = table(("VERDICT", "ITEM", "TITLE", "FOUND"), rows, fit=fit)
-    shown = [first]
+    shown, lines = headed(("VERDICT", "ITEM", "TITLE", "FOUND"), rows, fit=fit)
     for one, line in zip(items, lines, strict=True):
         word = _WORDS.get(one.verdict, one.verdict)
         shown.append(click.style(word, fg=_COLOURS[one.verdict]) + line[len(word) :])
@@ -310,8 +309,7 @@ def _lines(findings: Sequence[Finding], *, fit: bool = True) -> list[str]:
         )
         for one in findings
     ]
-    first, *lines = table(head, rows, fit=fit)
-    shown = [first]
+    shown, lines = headed(head, rows, fit=fit)
     for one, line in zip(findings, lines, strict=True):
         word = _WORDS.get(one.verdict, one.verdict)
         shown.append(click.style(word, fg=_COLOURS[one.verdict]) + line[len(word) :])

@@ -119,8 +119,8 @@ def table(
 ) -> list[str]:
     """Aligned columns; the head is dim where colours are shown. One text a row, of several lines
     where the terminal is narrower than the table: cells end at words, columns that say nothing are
-    left out, and where that is not enough each row is a block of `key: value`. Not so without
-    `fit`: a table for a file."""
+    left out, and where that is not enough each row is a block of `key: value`, without a head. Not
+    so without `fit`: a table for a file."""
     rows = [[plain(cell) for cell in row] for row in rows]
     room = terminal(sys.stdout) if fit else None
     widths = _widths(head, rows)
@@ -130,13 +130,21 @@ def table(
         head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
         narrow = _narrowed(head, rows, room)
         if narrow is None:
-            shown = [head[0], *(_block(head, row, room) for row in rows)]
-        else:
-            shown = [_row(row, narrow) for row in [head, *rows]]
+            return ["\n".join(indent + line for line in _block(head, row, room)) for row in rows]
+        shown = [_row(row, narrow) for row in [head, *rows]]
     else:
         shown = [_row(row, widths) for row in [head, *rows]]
     lines = ["\n".join(indent + line for line in one.split("\n")) for one in shown]
     return [click.style(lines[0], dim=True), *lines[1:]]
+
+
+def headed(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, fit: bool = True
+) -> tuple[list[str], list[str]]:
+    """The same as its head, one line or none, and one text a row."""
+    lines = table(head, rows, fit=fit)
+    at = len(lines) - len(rows)
+    return lines[:at], lines[at:]
 
 
 def _widths(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[int]:
@@ -176,8 +184,8 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     )
 
 
-def _block(head: Sequence[str], row: Sequence[str], room: int) -> str:
-    """A row as its first cell and `key: value` for each other one that says something."""
+def _block(head: Sequence[str], row: Sequence[str], room: int) -> list[str]:
+    """A row, in lines: its first cell, and `key: value` for each other one that says something."""
     lines = [row[0]]
     for key, cell in zip(head[1:], row[1:], strict=True):
         if cell in _EMPTY:
@@ -187,4 +195,4 @@ def _block(head: Sequence[str], row: Sequence[str], room: int) -> str:
             lines[-1] += " " * _GAP + pair
         else:
             lines.append(" " * _GAP + pair)
-    return "\n".join(part for line in lines for part in _lines(line, room, 2 * _GAP))
+    return [part for line in lines for part in _lines(line, room, 2 * _GAP)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mngdb.cli.common import Options, common, in_full, say, say_json, seconds, tell
-from mngdb.cli.layout import shortened, table
+from mngdb.cli.layout import headed, shortened
 from mngdb.words import plain
 
 _WIDTH = 70
@@ -50,8 +50,9 @@ def slow(options: Options, instance: str | None, most: int, since: float | None)
             rows.append((name, one.app or "-", *times, shortened(one.text, _WIDTH)))
         if rows:
             head = ("INSTANCE", "APP", "TOTAL", "MEAN", "CALLS", "WHAT")
-            first, *lines = table(head, rows)
-            say(first)
+            first, lines = headed(head, rows)
+            for line in first:
+                say(line)
             for line, (_, one) in zip(lines, found.statements, strict=True):
                 say(line)
                 for why in one.why:

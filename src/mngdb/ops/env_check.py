@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 import stat
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ EXAMPLE = ".env.example"
 PLACEHOLDER = "REPLACE-ME"
 #: The remedy that names no app, in checks/environment.yaml.
 _GIVE = "mngdb env APP --write .env"
+#: The file in other remedies there.
+_FILE = re.compile(r"(?<!\S)\.env(?!\S)")
 #: A file larger than this holds no variables.
 _MOST = 1 << 20
 
@@ -46,17 +49,25 @@ def env_check(
     if found is None:
         given = {name: value for name, value in given.items() if _ours(name, needed)}
     report = _judged(context, given, _file(file, found) if file and found else None, needed)
-    if len(needed) > 1:
-        return report
-    (app,) = needed
-    other = "" if drivers else _format(context, app, given, needed[app])
-    return Report(tuple(_told(one, app, file, other) for one in report.findings))
+    single = next(iter(needed)) if len(needed) == 1 else ""
+    other = _format(context, single, given, needed[single]) if single and not drivers else ""
+    mixed = [name for name in found.ambiguous if _required(name, needed)] if found else []
+    return Report(tuple(_told(one, single, file, other, mixed) for one in report.findings))
 
 
-def _told(found: Finding, app: str, file: Path | None, other: str) -> Finding:
-    """A finding whose remedy names the app, the file and the format that the variables have."""
+def _required(name: str, needed: Mapping[str, Mapping[str, Secret]]) -> bool:
+    return any(name in names for names in needed.values())
+
+
+def _told(found: Finding, app: str, file: Path | None, other: str, mixed: Sequence[str]) -> Finding:
+    """A finding whose remedy names the file and, where it is one app's, the app and the format that
+    the variables have. `mixed`: ambiguous variables that `env APP --write` writes anew."""
     where = str(file or ".env")
-    remedy = found.remedy.replace(_GIVE, shlex.join(["mngdb", "env", app, "--write", where]))
+    give = shlex.join(["mngdb", "env", app or "APP", "--write", where])
+    remedy = found.remedy.replace(_GIVE, give)
+    remedy = _FILE.sub(lambda _: shlex.quote(where), remedy) if file else remedy
+    if found.id == "env.unambiguous" and mixed:
+        remedy += f"; '{give}' does so for {', '.join(mixed)}"
     if other and found.verdict == "fail" and found.remedy == _GIVE:
         check = shlex.join(["mngdb", "env", "check", *([where] if file else []), "--for", other])
         remedy = (

@@ -46,6 +46,8 @@ class AgentPorts(Model):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "auto":
+            raise ValueError("has to be 'auto' or a mapping of ports")
         return dict.fromkeys(cls.model_fields, value) if value == "auto" else value
 
     @model_validator(mode="after")

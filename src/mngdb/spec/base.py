@@ -29,7 +29,7 @@ AUTO = 0
 
 
 def _auto(value: Any, number: ValidatorFunctionWrapHandler) -> int:
-    if isinstance(value, str) and value != "auto":
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int)):
         raise ValueError("has to be a port number or 'auto'")
     return AUTO if value == "auto" else cast(int, number(value))
 

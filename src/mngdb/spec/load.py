@@ -20,7 +20,7 @@ from mngdb.spec.conflicts import conflicts, unkept
 from mngdb.spec.engine_info import DRIVERS, ENGINE_INFO
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.file import StackFile
-from mngdb.spec.problems import KEY, Problem, near, spec_error
+from mngdb.spec.problems import KEY, Problem, did_you_mean, near, spec_error
 from mngdb.spec.source import Document, Trail
 from mngdb.spec.stack import Stack, declared, resolve
 from mngdb.spec.target_info import TARGET_INFO
@@ -191,6 +191,10 @@ def _literal_secrets(data: Any, trail: Trail) -> Iterator[Problem]:
         yield trail, "a password does not belong in the file", _VAULT_HINT
 
 
+#: What stands beside the instances of an app.
+_APP_KEYS = (*AppKeys.model_fields, "for")
+
+
 def _no_instance(app: str, name: str, known: list[str]) -> Problem:
     trail = ("apps", app, name)
     if name in ENGINE_INFO:
@@ -199,6 +203,9 @@ def _no_instance(app: str, name: str, known: list[str]) -> Problem:
             f"the app {app} uses {name}, which is not in this file",
             (f"add '{name}: {{}}' to the file"),
         )
+    if close := did_you_mean(name, [*_APP_KEYS, *known, *ENGINE_INFO]):
+        kind = "key" if any(f"'{one}'" in close for one in _APP_KEYS) else "instance"
+        return trail, f"unknown {kind} {name!r}{close}", None
     return trail, f"unknown instance {name!r}{near(name, [*known, *ENGINE_INFO])}", None
 
 

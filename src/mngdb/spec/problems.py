@@ -16,6 +16,15 @@ _MOST = 20
 KEY = "[key]"
 _ABOUT_KEYS = ("unknown key ", "unknown instance ", "unknown rule ", "a secret ", "the app ")
 
+#: What people write, to the key of that meaning.
+_MEANT = {
+    **dict.fromkeys(("db", "dbname", "schema"), "database"),
+    **dict.fromkeys(("dbs", "schemas"), "databases"),
+    **dict.fromkeys(("prefix", "pattern", "key"), "keys"),
+    **dict.fromkeys(("preset", "presets", "software", "library", "framework"), "for"),
+    **dict.fromkeys(("privileges", "grant", "grants", "rights", "role"), "access"),
+    **dict.fromkeys(("users", "services", "clients"), "apps"),
+}
 #: What is said of a mapping in the place of a switch (`agent: {…}` or `agent: false`).
 _EITHER = "has to be true or false"
 
@@ -32,7 +41,10 @@ def near(word: str, known: Sequence[str]) -> str:
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """The nearest known word as the end of a sentence; empty: none is near."""
     lower = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(word[:100].lower(), lower, n=1, cutoff=0.6)
+    given = word[:100].lower()
+    meant = _MEANT.get(given, "")
+    close = difflib.get_close_matches(given, lower, n=1, cutoff=0.6)
+    close = [meant] if meant in lower and given not in lower else close
     return f" (did you mean {lower[close[0]]!r}?)" if close else ""
 
 
@@ -73,19 +85,15 @@ def _path(trail: Trail) -> str:
 
 def _without_echoes(problems: Sequence[Problem]) -> list[Problem]:
     """Without what only follows: a literal password's other faults (their texts would show it), a
-    key that is missing because it is misspelt, and that a mapping is no switch where the mapping
-    itself is wrong inside."""
+    key that is missing because an unknown one stands in its place, and that a mapping is no switch
+    where the mapping itself is wrong inside."""
     secret = {trail for trail, message, _ in problems if message.startswith("a password ")}
-    meant = {
-        (trail[:-1], match[1])
-        for trail, message, _ in problems
-        if (match := re.search(r"\(did you mean '(\w+)'\?\)$", message))
-    }
+    unknown = [(t[:-1], message) for t, message, _ in problems if message.startswith("unknown key")]
     kept = []
     for trail, message, hint in problems:
         missing = re.fullmatch(r"the key '(\w+)' is missing", message)
-        if missing and any(at == trail and key.startswith(missing[1]) for at, key in meant):
-            continue  # `databses` is neither `database` nor `databases`
+        if missing and any(at == trail and _instead(text, missing[1]) for at, text in unknown):
+            continue
         if message == _EITHER and any(t[: len(trail)] == trail != t for t, _, _ in problems):
             continue
         clean = trail[:-1] if trail[-1:] == (KEY,) else trail
@@ -93,3 +101,9 @@ def _without_echoes(problems: Sequence[Problem]) -> list[Problem]:
             continue
         kept.append((trail, message, hint))
     return kept
+
+
+def _instead(unknown: str, missing: str) -> bool:
+    """Whether an unknown key is told with the one that is missing, or with its plural: `databses`
+    is neither `database` nor `databases`."""
+    return re.search(rf"(did you mean '|expected one of: (.*, )?){missing}", unknown) is not None

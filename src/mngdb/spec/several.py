@@ -57,6 +57,8 @@ class DatabasesGrant(BaseGrant):
         named = value.get("databases")
         if isinstance(named, str):
             raise located(f"has to be a list: [{named[:40]}]", "databases")
+        if "databases" in value and not isinstance(named, list):
+            raise located("has to be a list: [a, b]", "databases")
         if named == []:
             raise located("needs at least one entry", "databases")
         first = named[0] if isinstance(named, list) else None
