@@ -67,7 +67,7 @@ SYNONYMS = {
     **dict.fromkeys(("stop", "halt", "kill"), "down"),
     **dict.fromkeys(("ps", "info", "list", "show"), "status"),
     **dict.fromkeys(("exec", "connect", "console", "sql", "cli"), "shell"),
-    **dict.fromkeys(("psql", "mongosh"), "shell"),
+    **dict.fromkeys(("psql", "redis-cli", "mongosh", "login", "query"), "shell"),
     **dict.fromkeys(("validate", "lint", "diff", "dry-run", "preview"), "plan"),
     **dict.fromkeys(("rm", "delete", "remove", "uninstall"), "destroy"),
     **dict.fromkeys(("ls", "stack"), "stacks"),
@@ -81,6 +81,7 @@ SYNONYMS = {
     **dict.fromkeys(("environment", "vars", "credentials"), "env"),
     **dict.fromkeys(("adopt", "import", "describe"), "init --from"),
     **dict.fromkeys(("preset", "presets"), "render preset"),
-    "apps": "config",
+    **dict.fromkeys(("password", "passwd"), "rotate"),
+    **dict.fromkeys(("apps", "databases", "dbs"), "config"),
     "user": "sessions",
 }
