@@ -67,7 +67,7 @@ SYNONYMS = {
     **dict.fromkeys(("stop", "halt", "kill"), "down"),
     **dict.fromkeys(("ps", "info", "list", "show"), "status"),
     **dict.fromkeys(("exec", "connect", "console", "sql", "cli"), "shell"),
-    **dict.fromkeys(("psql", "redis-cli", "mongosh", "login", "query"), "shell"),
+    **dict.fromkeys(("psql", "mongosh", "login", "query"), "shell"),
     **dict.fromkeys(("validate", "lint", "diff", "dry-run", "preview"), "plan"),
     **dict.fromkeys(("rm", "delete", "remove", "uninstall"), "destroy"),
     **dict.fromkeys(("ls", "stack"), "stacks"),
