@@ -68,8 +68,9 @@ def kind(statement: str) -> str:
 
 
 def many(count: int, noun: str) -> str:
-    """`1 session`, `2 sessions`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    """`1 session`, `2 sessions`, `2 indexes`."""
+    end = "es" if noun.endswith("x") else "s"
+    return f"{count} {noun}{'' if count == 1 else end}"
 
 
 def span(seconds: float) -> str:

@@ -97,6 +97,13 @@ def test_a_refused_command_exits_with_1(silent_clients: Cli) -> None:
         assert "NOPERM" in done.stdout
 
 
+def test_an_answer_that_is_nested_too_deeply_is_a_sentence(silent_clients: Cli) -> None:
+    script = "local t = {1} for i = 1, 1500 do t = {t} end return t"
+    done = silent_clients.run("shell", "redis", "EVAL", script, "0", stdin="")
+    assert (done.returncode, "answer cannot be read: " in done.stderr) == (1, True)
+    assert "Traceback" not in done.stderr
+
+
 def test_a_subscription_prints_until_it_is_interrupted(stack: Cli) -> None:
     argv = stack.argv("shell", "redis", "--app", "shop", "SUBSCRIBE", "shop:news")
     with subprocess.Popen(

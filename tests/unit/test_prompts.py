@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
-from typing import Any
+from io import BytesIO
+from typing import Any, cast
 
 import pytest
 from bson import Decimal128, Int64, ObjectId, Regex
@@ -13,8 +15,10 @@ from hypothesis import strategies as st
 from mngdb.engines.mongodb.literals import Reader, opens, shown
 from mngdb.engines.mongodb.prompt import Dialogue
 from mngdb.engines.mongodb.statements import Command, parse
+from mngdb.engines.redis.client import Session
+from mngdb.engines.redis.prompt import Dialogue as RedisDialogue
 from mngdb.engines.redis.prompt import quoted, split
-from mngdb.errors import UsageError
+from mngdb.errors import ConnectError, UsageError
 
 OID = "65f000000000000000000000"
 
@@ -53,6 +57,25 @@ def test_what_is_printed_can_be_typed(words: list[bytes]) -> None:
     assert split(" ".join(map(quoted, words))) == words
 
 
+class _Nested:
+    """The connection of a server whose script nests lists."""
+
+    def limit(self, _: float | None) -> None: ...
+
+    def send(self, _: bytes) -> None: ...
+
+    def file(self) -> BytesIO:
+        return BytesIO(b"*1\r\n" * 100_000 + b":1\r\n")
+
+
+@pytest.mark.redis
+def test_an_answer_of_any_depth_ends_no_prompt() -> None:
+    dialogue, session = RedisDialogue(""), cast("Session", _Nested())
+    dialogue.opened(session)
+    with pytest.raises(ConnectError, match="nested"):
+        next(dialogue.run(session, "eval script 0"))
+
+
 @pytest.mark.mongodb
 @pytest.mark.parametrize(
     ("text", "value"),
@@ -71,6 +94,7 @@ def test_what_is_printed_can_be_typed(words: list[bytes]) -> None:
         (r"'\u{0041}'".replace("{", "").replace("}", ""), "A"),
         (r"'\ud83d\ude00'", "😀"),
         ("9223372036854775807", 9223372036854775807),
+        ("9" * 5000, math.inf),
     ],
 )
 def test_a_value_is_read_as_mongosh_does(text: str, value: Any) -> None:
@@ -105,6 +129,10 @@ def test_a_value_is_read_as_mongosh_does(text: str, value: Any) -> None:
         ("{}", "begins with its name"),
         ("{a: " * 200, "more than 100 levels"),
         ('{"$date": "x"}', "extended JSON"),
+        ("{a: {$binary: {}}}", "extended JSON"),
+        ("{a: {$binary: 1, $type: 1}}", "extended JSON"),
+        ("{a: UUID(1)}", "UUID"),
+        ("{a: ISODate(99999999999999999999)}", "ISODate"),
     ],
 )
 def test_what_is_not_understood_is_a_sentence(text: str, said: str) -> None:

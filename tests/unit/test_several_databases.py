@@ -41,6 +41,11 @@ def test_variables_of_names_that_differ_in_no_letter_are_numbered() -> None:
     }
 
 
+def test_a_number_of_a_variable_is_that_of_no_database() -> None:
+    names = ["shop", "상점", "2", "3", "가게"]
+    assert _grant(databases=names).others() == {"2": "2", "3": "3", "4": "상점", "5": "가게"}
+
+
 @pytest.mark.parametrize(
     ("right", "said"),
     [

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from mngdb.model import SERVER, Notice, Step
-from mngdb.words import plain
+from mngdb.words import many, plain
 
 Steps = Sequence[Step[Never]]
 #: What a step does to the thing that it is about.
@@ -129,21 +129,16 @@ def _counted(steps: Steps) -> str:
         start = plain(f"{step.object} ({step.detail})") if step.action == "start" else ""
         by.setdefault(step.action, []).append(start or step.kind or plain(step.object))
     return "; ".join(
-        _many(len(kinds), action) if action in _COUNTED else f"{action} {_kinds(kinds)}"
+        many(len(kinds), action) if action in _COUNTED else f"{action} {_kinds(kinds)}"
         for action, kinds in by.items()
     )
 
 
 def _kinds(kinds: Sequence[str]) -> str:
     return ", ".join(
-        kind if (count := kinds.count(kind)) == 1 else _many(count, kind)
+        kind if (count := kinds.count(kind)) == 1 else many(count, kind)
         for kind in dict.fromkeys(kinds)
     )
-
-
-def _many(count: int, noun: str) -> str:
-    many = {1: "", 2: "s"}[min(count, 2)]
-    return f"{count} {noun}{'e' if many and noun.endswith('x') else ''}{many}"
 
 
 def _verb(step: Step[Never], width: int = 0) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
@@ -39,12 +40,19 @@ class DatabasesGrant(BaseGrant):
         return name in self.names or name.startswith(self.prefixes)
 
     def others(self) -> dict[str, str]:
-        """What variables of the further databases end in, to their names: SHOP_TEST; the number of
-        one whose name has no letter or digit for it, or that of another."""
+        """What variables of the further databases end in, to their names: SHOP_TEST; a number for
+        one whose name has no letter or digit for it, or those of another."""
         found: dict[str, str] = {}
+        numbered: list[tuple[int, str]] = []
         for number, name in enumerate(self.names[1:], 2):
             suffix = re.sub("[^A-Z0-9]+", "_", name.upper()).strip("_")
-            found[suffix if suffix and suffix not in found else str(number)] = name
+            if suffix and suffix not in found:
+                found[suffix] = name
+            else:
+                numbered.append((number, name))
+        for number, name in numbered:  # last: a database may be called `3`
+            free = (str(one) for one in count(number) if str(one) not in found)
+            found[next(free)] = name
         return found
 
     @model_validator(mode="before")

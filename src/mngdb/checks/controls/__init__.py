@@ -14,7 +14,6 @@ from mngdb.data import texts
 
 #: The guide's list: its checks name it as a whole, without the box.
 CHECKLIST = "guide: checklist"
-LANGUAGES = ("en", "ko")
 
 
 class Item(Struct, frozen=True):

@@ -12,8 +12,6 @@ from mngdb.findings import Finding, Verdict
 
 #: What decides the verdict on an item, the worst first.
 _ORDER: tuple[Verdict, ...] = ("fail", "unknown", "pass")
-
-
 #: Of an item that none of the judged checks is about.
 _NONE = {"en": "no check applies here", "ko": "해당하는 점검이 없습니다"}
 #: Of one of which none applies, with the reason of a check.

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from bson import Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, json_util
 from bson.codec_options import DatetimeConversion
-from bson.errors import BSONError, InvalidId
+from bson.errors import BSONError
 
 from mngdb.errors import UsageError
 
@@ -38,6 +38,8 @@ _TOKENS = re.compile(
     r"""//.*|/\*.*?\*/|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|[\[({]|[\])}]"""
 )
 _QUOTES = "\"'`"
+#: What the makers of values raise for what they do not take.
+_UNFIT = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, OSError, BSONError)
 
 
 def _date(*given: Any) -> datetime:
@@ -158,13 +160,13 @@ class Reader:
         self.need("(")
         try:
             return _CONSTRUCTORS[name](*self.arguments())
-        except (ValueError, TypeError, ArithmeticError, BSONError, InvalidId) as error:
+        except _UNFIT as error:
             raise UsageError(f"{name}: {error}") from None
 
     def _extended(self, pairs: dict[str, Any]) -> Any:
         try:
             return json_util.object_hook(pairs, _JSON)
-        except (ValueError, TypeError, ArithmeticError, BSONError, InvalidId) as error:
+        except _UNFIT as error:
             raise UsageError(f"extended JSON: {error}") from None
 
     def _pair(self) -> tuple[str, Any]:
@@ -205,7 +207,7 @@ class Reader:
 
 def _number(match: re.Match[str]) -> Any:
     text = match[0]
-    if re.fullmatch(r"[+-]?\d+", text) and abs(int(text)) < 1 << 63:
+    if re.fullmatch(r"[+-]?\d{1,19}", text) and abs(int(text)) < 1 << 63:
         return int(text)
     return float(text)
 

@@ -55,6 +55,9 @@ def main(words: Sequence[str]) -> int:
     except ValueError as error:
         print(f"error: standard input: {error}", file=sys.stderr)
         return 2
+    except (RecursionError, hiredis.ProtocolError) as error:  # a script may nest lists, say
+        print(f"error: the answer cannot be read: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         return 0  # the reader closed the pipe
     except KeyboardInterrupt:

@@ -21,22 +21,19 @@ def notices(asked: DesiredInstance) -> Iterator[Notice]:
     """What a person should know of the patterns, none of which is wrong by itself."""
     name, grants = asked.instance.name, asked.instance.granted(RedisGrant)
     told = _told(grants)
-    found = _pairs(grants, _keys(grants), told)
-    if found:
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        yield Notice(
-            name,
-            f"apps share keys: {'; '.join(found[:_SHOWN])}{more}",
-            "if they are not meant to, give each app a pattern of its own: 'APP:*'",
-        )
-    heard = [pair for pair in _pairs(grants, _channels(grants), told) if pair not in found]
-    if heard:
-        more = f" and {len(heard) - _SHOWN} more" if len(heard) > _SHOWN else ""
-        yield Notice(
-            name,
-            f"apps share channels: {'; '.join(heard[:_SHOWN])}{more}",
-            "if they are not meant to, give each app channels of its own: 'APP:*'",
-        )
+    keys = shared(grants, told)
+    heard = [pair for pair in shared_channels(grants, told) if pair not in keys]
+    for what, found, give in (
+        ("keys", keys, "a pattern of its own"),
+        ("channels", heard, "channels of its own"),
+    ):
+        if found:
+            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            yield Notice(
+                name,
+                f"apps share {what}: {'; '.join(found[:_SHOWN])}{more}",
+                f"if they are not meant to, give each app {give}: 'APP:*'",
+            )
     for app, grant in grants.items():
         only = grant.keys[0] if len(grant.keys) == 1 else ""
         if only and _literal(only) == only:
@@ -47,26 +44,22 @@ def notices(asked: DesiredInstance) -> Iterator[Notice]:
             )
 
 
-def shared(grants: Mapping[str, RedisGrant]) -> list[str]:
+def shared(grants: Mapping[str, RedisGrant], told: Collection[tuple[str, str]] = ()) -> list[str]:
     """Two apps each that can access the same keys, with the patterns by which they do. One that
-    may only read shares them on purpose: that is written in the file."""
-    return _pairs(grants, _keys(grants))
+    may only read shares them on purpose: that is written in the file. `told`: patterns of apps that
+    are left out, where both are among them."""
+    return _pairs(grants, {app: grant.keys for app, grant in grants.items()}, told)
 
 
-def shared_channels(grants: Mapping[str, RedisGrant]) -> list[str]:
+def shared_channels(
+    grants: Mapping[str, RedisGrant], told: Collection[tuple[str, str]] = ()
+) -> list[str]:
     """The same for channels, without those of the server's own events, which are everybody's."""
-    return _pairs(grants, _channels(grants))
-
-
-def _keys(grants: Mapping[str, RedisGrant]) -> dict[str, list[str]]:
-    return {app: grant.keys for app, grant in grants.items()}
-
-
-def _channels(grants: Mapping[str, RedisGrant]) -> dict[str, list[str]]:
-    return {
+    channels = {
         app: [one for one in dict.fromkeys(grant.heard) if not one.startswith(_EVENTS)]
         for app, grant in grants.items()
     }
+    return _pairs(grants, channels, told)
 
 
 def _told(grants: Mapping[str, RedisGrant]) -> set[tuple[str, str]]:
@@ -83,7 +76,7 @@ def _told(grants: Mapping[str, RedisGrant]) -> set[tuple[str, str]]:
 def _pairs(
     grants: Mapping[str, RedisGrant],
     patterns: Mapping[str, list[str]],
-    told: Collection[tuple[str, str]] = (),
+    told: Collection[tuple[str, str]],
 ) -> list[str]:
     writers = [app for app, grant in grants.items() if grant.access == "readwrite"]
     every = sorted((_literal(p), p, app) for app in writers for p in patterns[app])

@@ -84,6 +84,8 @@ class Dialogue:
             raise TypeError("the dialogue has not begun")
         try:
             answer = shown(self._answers, show or quoted)
+        except RecursionError:  # the rest of it stands in the way of the next answer
+            raise ConnectError("the answer is nested too deeply", kind="down") from None
         except (OSError, ValueError) as error:
             raise ConnectError(f"the connection to Redis is lost: {error}", kind="down") from None
         if answer.startswith("(error) "):

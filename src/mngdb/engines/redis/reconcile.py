@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mngdb.engines import logins
@@ -46,7 +46,7 @@ def reconcile(asked: DesiredInstance, facts: Facts) -> Outcome[Session]:
     said = (render.settings if asked.managed else render.explicit)(asked)
     notices = [*patterns.notices(asked), *software.notices(asked, {**facts.settings, **said})]
     _refuse_unknown(asked, facts)
-    changes = tuple(_changes(asked, facts, notices))
+    changes = tuple(_changes(asked, facts, said, notices))
     steps = (
         *_saving(asked, facts),
         *_wanted_users(asked, facts, notices),
@@ -130,9 +130,12 @@ def _refuse_unknown(asked: DesiredInstance, facts: Facts) -> None:
                 raise UsageError(f"{name}: Redis has no setting {setting!r}")
 
 
-def _changes(asked: DesiredInstance, facts: Facts, notices: list[Notice]) -> Iterator[Change]:
+def _changes(
+    asked: DesiredInstance, facts: Facts, said: Mapping[str, str], notices: list[Notice]
+) -> Iterator[Change]:
+    """Settings that differ from `said`."""
     name = asked.instance.name
-    for setting, value in (render.settings if asked.managed else render.explicit)(asked).items():
+    for setting, value in said.items():
         found = facts.settings.get(setting)
         if found is None:
             if not asked.managed:

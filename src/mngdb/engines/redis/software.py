@@ -30,7 +30,7 @@ def notices(asked: DesiredInstance, settings: Mapping[str, str]) -> Iterator[Not
     yield from _eviction(asked, users, settings.get(_POLICY))
     if asked.managed:
         yield from _kept(asked)
-    if not asked.managed:  # of our own, the file was refused
+    else:  # of our own, the file was refused
         yield from _events(asked.instance.name, users, settings.get(EVENTS))
 
 
