@@ -15,11 +15,15 @@ import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from mngdb import log
 from mngdb.errors import MngdbError, UsageError
 from mngdb.run import Account
 
+T = TypeVar("T")
 #: Bytes: none of the notes that we keep is larger.
 NOTE_MAX = 1 << 20
 #: Bytes of a write from which on it is brought to the disk at once; sync_file_range(2).
@@ -78,6 +82,25 @@ def read_own(
     if len(content) > limit:
         raise UsageError(f"{path} was not written by mngdb: over {limit} bytes", "remove it")
     return content.decode(errors="surrogateescape")
+
+
+def read_note(path: Path, kind: type[T]) -> T | None:
+    """What a note that mngdb keeps says, JSON of this type; None: there is none. Raises ValueError
+    for a damaged one, and as `own`."""
+    text = read_own(path)
+    try:
+        return msgspec.json.decode(text, type=kind) if text else None
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def noted(path: Path, kind: type[T], otherwise: T) -> T:
+    """The same, or `otherwise` where there is no note, or a damaged one. Raises as `own`."""
+    try:
+        found = read_note(path, kind)
+    except ValueError:
+        return otherwise
+    return otherwise if found is None else found
 
 
 def regular(path: Path) -> Path:

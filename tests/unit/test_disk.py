@@ -175,3 +175,23 @@ def test_every_link_on_the_way_is_named(tmp_path: Path) -> None:
     assert [str(one) for one in names] == ["folder", "real/again", "folder", "folder"]
     assert list(disk.links((tmp_path / "real/file").resolve())) == []
     assert len(list(disk.links(tmp_path / "round"))) == 40
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff", b"{", b"[" * 100_000, b'{"a": "b"}', b'{"a": "\xed\xa0\x80"}']
+)
+def test_a_damaged_note_is_none_whatever_it_says(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "note.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"note\.json is damaged"):
+        disk.read_note(path, dict[str, int])
+    assert disk.noted(path, dict[str, int], {"a": 7}) == {"a": 7}
+
+
+def test_a_note_that_is_missing_or_empty_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    assert disk.read_note(path, dict[str, int]) is None
+    path.write_text("")
+    assert disk.noted(path, dict[str, int], {"a": 7}) == {"a": 7}
+    path.write_text('{"a": 1}')
+    assert disk.noted(path, dict[str, int], {}) == {"a": 1}

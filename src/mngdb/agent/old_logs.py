@@ -36,12 +36,13 @@ def _compress(aside: Path, path: Path, moment: float) -> None:
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     source = os.fdopen(disk.own(aside, os.O_RDONLY, owners=None), "rb")
-    with (
-        source,
-        os.fdopen(handle, "wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=_LEVEL, mtime=0) as out,
-    ):
-        shutil.copyfileobj(source, out, 1 << 20)
+    with source, os.fdopen(handle, "wb") as raw:
+        with gzip.GzipFile(
+            filename="", mode="wb", fileobj=raw, compresslevel=_LEVEL, mtime=0
+        ) as out:
+            shutil.copyfileobj(source, out, 1 << 20)
+        raw.flush()
+        os.fsync(handle)  # the other copy goes
     os.utime(temporary, (moment, moment))
     temporary.replace(target)
     aside.unlink()

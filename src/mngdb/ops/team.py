@@ -107,9 +107,8 @@ def read(state: Path) -> Note | None:
     """What was granted; nothing where the note is damaged. Raises UsageError for one of somebody
     else's."""
     try:
-        text = disk.read_own(state / _FILE)
-        return None if text is None else msgspec.json.decode(text, type=Note)
-    except (msgspec.MsgspecError, UnicodeError):
+        return disk.read_note(state / _FILE, Note)
+    except ValueError:
         return None
 
 

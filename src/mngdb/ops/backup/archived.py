@@ -86,8 +86,4 @@ def note(context: Context, instance: str, found: Archived) -> None:
 
 def read(context: Context, instance: str) -> Archived:
     """How far it is; nothing where nobody has noted that."""
-    try:
-        text = disk.read_own(context.stack.state / _FOLDER / instance) or "{}"
-        return msgspec.json.decode(text, type=Archived)
-    except msgspec.DecodeError:
-        return Archived()
+    return disk.noted(context.stack.state / _FOLDER / instance, Archived, Archived())

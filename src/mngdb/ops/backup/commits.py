@@ -115,11 +115,7 @@ def note(context: Context, instance: str, found: Note) -> None:
 
 def read(context: Context, instance: str) -> Note:
     """How they fare, as far as it is known."""
-    try:
-        text = disk.read_own(context.stack.state / _FOLDER / instance) or "{}"
-        found = msgspec.json.decode(text, type=Note)
-    except msgspec.DecodeError:
-        return Note()
+    found = disk.noted(context.stack.state / _FOLDER / instance, Note, Note())
     if found.at > time.time() - _STALE:
         return found
     return replace(found, state="lost" if found.state in {"held", "stuck"} else "over")

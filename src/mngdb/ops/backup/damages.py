@@ -36,12 +36,7 @@ def add(state: Path, instance: str, name: str, text: str) -> None:
 
 
 def _read(state: Path) -> dict[str, dict[str, str]]:
-    try:
-        return msgspec.json.decode(
-            disk.read_own(state / _FILE) or "{}", type=dict[str, dict[str, str]]
-        )
-    except msgspec.DecodeError:
-        return {}
+    return disk.noted(state / _FILE, dict[str, dict[str, str]], {})
 
 
 def _write(state: Path, every: Mapping[str, Mapping[str, str]]) -> None:

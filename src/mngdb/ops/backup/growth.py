@@ -90,8 +90,4 @@ def growth(state: Path) -> Growth | None:
 
 
 def _read(state: Path) -> list[Look]:
-    try:
-        text = disk.read_own(state / _FILE) or "[]"
-        return msgspec.json.decode(text, type=list[Look])
-    except msgspec.DecodeError:
-        return []
+    return disk.noted(state / _FILE, list[Look], [])

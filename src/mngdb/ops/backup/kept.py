@@ -182,9 +182,8 @@ def _place(context: Context, instance: str) -> Path:
 
 def _held(context: Context, instance: str, snapshot: str) -> Taken | None:
     try:
-        text = disk.read_own(_place(context, instance) / snapshot)
-        return msgspec.json.decode(text, type=Taken) if text else None
-    except msgspec.DecodeError:
+        return disk.read_note(_place(context, instance) / snapshot, Taken)
+    except ValueError:
         return None
 
 

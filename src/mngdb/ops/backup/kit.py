@@ -334,10 +334,9 @@ def _digest(files: Mapping[str, str]) -> str:
 
 def _read(state: Path) -> _Made | None:
     try:
-        text = disk.read_own(state / _NOTE)
-        return None if text is None else msgspec.json.decode(text, type=_Made)
-    except msgspec.DecodeError:
-        return None  # damaged: then nobody knows of one
+        return disk.read_note(state / _NOTE, _Made)
+    except ValueError:
+        return None  # then nobody knows of one
 
 
 def lacking(context: Context) -> tuple[tuple[str, ...], str]:

@@ -86,8 +86,4 @@ def keep(context: Context, found: Mapping[str, Lack | None]) -> None:
 
 def kept(context: Context) -> dict[str, Lack]:
     """What was found last, by instance. Raises OSError, UsageError."""
-    try:
-        text = disk.read_own(context.stack.state / _FILE) or "{}"
-        return msgspec.json.decode(text, type=dict[str, Lack])
-    except msgspec.DecodeError:
-        return {}
+    return disk.noted(context.stack.state / _FILE, dict[str, Lack], {})

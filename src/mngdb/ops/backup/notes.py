@@ -71,8 +71,8 @@ class Note(Struct, frozen=True, kw_only=True):
 def read(state: Path) -> Note | None:
     """That of a folder; None where nothing was begun there, or nobody can say."""
     try:
-        return msgspec.json.decode(disk.read_own(state / _FILE) or "null", type=Note | None)
-    except msgspec.DecodeError:
+        return disk.read_note(state / _FILE, Note)
+    except ValueError:
         return None
 
 

@@ -79,8 +79,8 @@ def _begun(
     snapshot of what the server has now: what was written since an older one is in none."""
     given, path = asked.instance, _note(context, aim)
     try:
-        note = msgspec.json.decode(disk.read_own(path) or "null", type=_Begun | None)
-    except msgspec.DecodeError:
+        note = disk.read_note(path, _Begun)
+    except ValueError:
         note = None
     what = (aim.manifest.id, aim.until)
     fresh = note is not None and note.aim == aim.key and time.time() - note.at < _FORGOTTEN

@@ -122,10 +122,8 @@ def _read(context: Context, instance: str) -> Run:
 
 
 def _noted(state: Path, instance: str) -> Run:
-    try:
-        return msgspec.json.decode(disk.read_own(state / _FOLDER / instance) or "{}", type=Run)
-    except msgspec.DecodeError:
-        return Run()  # a damaged note: the next backup is early, that is all
+    # of a damaged note the next backup is early, that is all
+    return disk.noted(state / _FOLDER / instance, Run, Run())
 
 
 def begun(context: Context, instance: str) -> None:

@@ -96,12 +96,9 @@ class Origins(Struct, frozen=True):
 
 def origins(state: Path) -> Origins:
     """Those of a stack; none for one that began empty. Raises UsageError, OSError."""
-    text = disk.read_own(state / _FILE)
-    if text is None:
-        return Origins()
     try:
-        return msgspec.json.decode(text, type=Origins)
-    except msgspec.DecodeError:
+        return disk.read_note(state / _FILE, Origins) or Origins()
+    except ValueError:
         raise UsageError(
             f"{state / _FILE} is damaged", "set the stack up from its kit again, in another folder"
         ) from None

@@ -50,10 +50,7 @@ def keep(state: Path, found: Measured | None) -> None:
 
 
 def _kept(state: Path) -> list[Measured]:
-    try:
-        return msgspec.json.decode(disk.read_own(state / _FILE) or "[]", type=list[Measured])
-    except msgspec.MsgspecError:
-        return []
+    return disk.noted(state / _FILE, list[Measured], [])
 
 
 def _drilled(state: Path) -> list[Measured]:

@@ -74,8 +74,8 @@ def entries(state: Path) -> dict[str, Entry]:
     """What goes on, by the vault's names. Raises UsageError for a damaged note."""
     path = state / "rotation.json"
     try:
-        found = msgspec.json.decode(disk.read_own(path) or "[]", type=list[Entry])
-    except (msgspec.DecodeError, UnicodeEncodeError):
+        found = disk.read_note(path, list[Entry]) or []
+    except ValueError:
         raise UsageError(
             f"{path} is damaged",
             "remove it, then run 'mngdb up': the vault's current passwords stay valid, others end",
