@@ -185,6 +185,10 @@ class Check(Struct, Generic[F], frozen=True):
             found = self.judge(facts)
         except UnobservableError as error:
             found = Judgement("unknown", error.message)
+        return self.given(found, instance, member)
+
+    def given(self, found: Judgement, instance: str = "", member: str = "") -> Finding:
+        """The same where the verdict is known without facts."""
         return Finding(
             self.id,
             instance,

@@ -6,7 +6,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from mngdb.checks import registry
 from mngdb.checks.controls import CHECKLIST, lists
@@ -19,8 +18,7 @@ EVERY = {one.id: one for one in registry.every()}
 
 
 def finding(name: str, verdict: Verdict, instance: str = "") -> Finding:
-    judged = replace(EVERY[name], judge=lambda _: Judgement(verdict, ""))
-    return judged.finding(None, instance)
+    return EVERY[name].given(Judgement(verdict, ""), instance)
 
 
 @pytest.mark.parametrize("name", lists())

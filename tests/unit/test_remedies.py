@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from msgspec.structs import replace
 
 from mngdb.checks import registry
 from mngdb.checks.remedies import elsewhere
@@ -37,8 +36,7 @@ def test_the_file_takes_every_line_that_mends_a_check(line: str) -> None:
 
 def finding(remedy: str, instance: str = "redis") -> Finding:
     (one,) = (one for one in registry.of("redis") if one.id == "redis.timeout")
-    wrong = Judgement("fail", "", remedy=remedy)
-    return replace(one, judge=lambda _: wrong).finding(None, instance)
+    return one.given(Judgement("fail", "", remedy=remedy), instance)
 
 
 @pytest.mark.parametrize(

@@ -204,9 +204,7 @@ def _of_instance(
         apart = [one for one in checks if not one.hosted and one not in PROVED.values()]
         checks = [one for one in checks if one not in apart]
         theirs = Judgement("not_applicable", "its provider runs the server")
-        way += tuple(
-            replace(one, judge=lambda _: theirs).finding(None, instance.name) for one in apart
-        )
+        way += tuple(one.given(theirs, instance.name) for one in apart)
     proof = PROVED.get(instance.engine)
     if proof is not None and proof in checks:
         checks = [one for one in checks if one is not proof]
@@ -219,13 +217,7 @@ def _of_instance(
         found = _inside(context, instance, context.engine(instance), checks)
     except MngdbError as error:
         lost = Judgement("unknown", error.message)
-        return (
-            *(
-                replace(one, judge=lambda _: lost).finding(None, *where)
-                for one in (*checks, *logins)
-            ),
-            *way,
-        )
+        return (*(one.given(lost, *where) for one in (*checks, *logins)), *way)
     if not (instance.managed or instance.hosted):
         found = elsewhere(found, adopted=instance.adopt)
     tried = [one.finding(access.logins(context, instance), *where) for one in logins]
@@ -236,15 +228,14 @@ def _provided(
     context: Context, instance: Instance, checks: Sequence[Check[Any]]
 ) -> tuple[Finding, ...]:
     """The findings about what a provider runs, as he tells it."""
-    hosted = context.target(instance).hosted
+    hosted, where = context.target(instance).hosted, (instance.name, instance.unit)
     assert hosted is not None  # noqa: S101 - its checks were chosen by it
     try:
         facts = hosted.inspect(context.asked(instance, invent=True, find=False))
     except MngdbError as error:
         lost = Judgement("unknown", error.message)
-        checks = [replace(one, judge=lambda _: lost) for one in checks]
-        facts = None
-    return tuple(one.finding(facts, instance.name, instance.unit) for one in checks)
+        return tuple(one.given(lost, *where) for one in checks)
+    return tuple(one.finding(facts, *where) for one in checks)
 
 
 def _inside(
@@ -276,5 +267,5 @@ def _way(context: Context, instance: Instance) -> tuple[Finding, ...]:
         stake = context.engine(instance).unverified(at) if away else None
     except MngdbError as error:
         lost = Judgement("unknown", error.message)
-        return (replace(VERIFIED, judge=lambda _: lost).finding(None, *where),)
+        return (VERIFIED.given(lost, *where),)
     return (VERIFIED.finding(stake, *where),)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from msgspec.structs import replace
-
 from mngdb.alerts.evaluator import Alert
 from mngdb.checks import registry
 from mngdb.checks.stack import AROUND
@@ -37,12 +35,12 @@ def around(context: Context, wanted: Wanted) -> list[Finding]:
         found += _host(context, host)
     else:
         apart = not_applicable("no server of this stack runs as a process on this machine")
-        found += (_fixed(one, apart) for one in host)
+        found += (one.given(apart) for one in host)
     if any(one.managed or one.hosted for one in instances) or _has_secrets(context):
         found += _secrets(context, secrets)
     else:
         apart = not_applicable("all servers are external, and no app's secret is in the vault")
-        found += (_fixed(one, apart) for one in secrets)
+        found += (one.given(apart) for one in secrets)
     return found
 
 
@@ -213,16 +211,7 @@ def _judge(checks: Sequence[Check[F]], look: Callable[[], F], *where: str) -> li
         return []
     try:
         facts = look()
-    except OSError as error:
-        return [_fixed(one, _lost(of_system(error)), *where) for one in checks]
-    except MngdbError as error:
-        return [_fixed(one, _lost(error), *where) for one in checks]
+    except (MngdbError, OSError) as error:
+        lost = Judgement("unknown", of_system(error).message)
+        return [one.given(lost, *where) for one in checks]
     return [one.finding(facts, *where) for one in checks]
-
-
-def _lost(error: MngdbError) -> Judgement:
-    return Judgement("unknown", error.message)
-
-
-def _fixed(check: Check[Any], judgement: Judgement, *where: str) -> Finding:
-    return replace(check, judge=lambda _: judgement).finding(None, *where)
