@@ -6,6 +6,8 @@ import gzip
 import os
 from pathlib import Path
 
+import pytest
+
 from mngdb.agent import old_logs
 from mngdb.agent.watch import LOG_MAX, set_aside
 from mngdb.spec.file import Logs
@@ -32,6 +34,26 @@ def test_what_was_set_aside_is_compressed_and_private(tmp_path: Path) -> None:
     assert old.stat().st_mode & 0o777 == 0o600
     assert log.read_bytes() == b""
     assert not (tmp_path / "mng-pg.log.1").exists()
+
+
+def test_a_log_is_emptied_only_once_its_copy_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "mng-pg.log"
+    log.write_bytes(b"connection\n")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("replace", "ftruncate"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path if name == "replace" else os, name, killed)
+            with pytest.raises(KeyboardInterrupt):
+                set_aside(log)
+        assert log.read_bytes() == b"connection\n"
+    set_aside(log)
+    assert (tmp_path / "mng-pg.log.1").read_bytes() == b"connection\n"
+    assert log.read_bytes() == b""
 
 
 def test_a_flood_is_kept_whole_where_logs_are_kept(tmp_path: Path) -> None:

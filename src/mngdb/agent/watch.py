@@ -168,7 +168,7 @@ def set_aside(path: Path, *, whole: bool = False) -> None:
     """Copy a log, of a very large one the end unless it is kept `whole`, and empty it. Whoever
     writes it has it open to append, so it goes on at the new end; what it writes between the last
     byte copied and the emptying (microseconds) is lost, as with logrotate's copytruncate. A crash
-    before the end leaves the log as it was."""
+    before the end leaves the log as it was, and at the worst the copy as well."""
     copy = path.with_name(f"{path.name}.1")
     temporary = path.with_name(f".{path.name}.1")
     temporary.unlink(missing_ok=True)
@@ -183,9 +183,9 @@ def set_aside(path: Path, *, whole: bool = False) -> None:
                 view = memoryview(chunk)
                 while view:
                     view = view[os.write(target, view) :]
-            os.ftruncate(source, 0)
         finally:
             os.close(target)
         temporary.replace(copy)
+        os.ftruncate(source, 0)
     finally:
         os.close(source)
