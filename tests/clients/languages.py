@@ -26,8 +26,6 @@ _NODE, _JAVA, _GO, _RUBY = (HERE / name for name in ("node", "java", "go", "ruby
 _PYTHON = HERE / "python"
 #: The lists of pip's packages that CI needs.
 _OFTEN = ("drivers", "presets")
-#: The lists of pip's packages that CI needs.
-_OFTEN = ("drivers", "presets")
 _NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 _MVN = ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
 _GEMS = ("ruby", "ruby-sidekiq", "ruby-redis-namespace", "ruby-actioncable")

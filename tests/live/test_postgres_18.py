@@ -43,6 +43,18 @@ def test_both_run_side_by_side_and_nothing_is_left_to_do(stack: Cli) -> None:
     assert stack.json("plan")["steps"] == []
 
 
+def test_pgvector_is_found_in_18_and_17_says_where_it_is(cli: Cli) -> None:
+    for version, code in (("18", 0), ("17", 2)):
+        text = ALONE.replace(
+            "{postgres: shop}", "{postgres: {database: shop, extensions: [vector]}}"
+        )
+        cli.write(text.replace("18", version))
+        done = cli.run("plan")
+        assert done.returncode == code, done.stderr
+    assert "postgresql-17-pgvector" in done.stderr
+    assert "'version: 18' (pip install 'mngdb[postgres18]')" in done.stderr
+
+
 def test_the_settings_are_those_that_are_shown(stack: Cli) -> None:
     """Read back from the server; what it was not built with is not asked for."""
     with psycopg.connect(stack.ok("url", "postgres").strip()) as admin:

@@ -38,6 +38,9 @@ _PACKAGES = {
     "vector": "pgvector",
 }
 
+#: pip's PostgreSQL that has pgvector; that of the default version has not.
+_WITH_VECTOR = "18"
+
 
 def need_extensions(asked: DesiredInstance) -> None:
     """Raises UsageError for extensions of the file that the program does not have; where its files
@@ -108,6 +111,11 @@ def _remedy(asked: DesiredInstance, names: Sequence[str]) -> str:
     else:
         folder = f"/usr/lib/postgresql/{major}/bin"
         how = f"install {found} and set 'binaries: {{postgres: {folder}}}'"
+        if set(names) == {"vector"} and major != _WITH_VECTOR:
+            extra = f"mngdb[postgres{_WITH_VECTOR}]"
+            how += f"; or use a new server with 'version: {_WITH_VECTOR}' (pip install '{extra}')"
+        elif set(names) == {"uuid-ossp"}:
+            how += "; or call gen_random_uuid(), which needs no extension"
     return f"{how}; or remove it from the file: {_DOCS}"
 
 
