@@ -95,12 +95,12 @@ def test_the_line_of_the_file() -> None:
     assert remedies[0] == "apps.batch.postgres.access: owner"
     assert remedies[1] == "shop owns the database and has to do it, or grant it"
     assert remedies[2] == 'apps.batch.postgres.databases: ["lone", "new"]'
-    assert remedies[3] == "apps.shop.postgres: {database: shop, create_databases: true}"
+    line = "apps.shop.postgres: {database: shop, create_databases: true"
+    assert remedies[3] == f'{line}, extensions: ["a", "b"]}}'
     assert remedies[4] == "'shop' is the database of shop: it is for that app alone"
-    assert remedies[5] == 'apps.shop.postgres: {database: shop, extensions: ["a"]}'
+    assert remedies[5] == f'{line}, extensions: ["a"]}}'
     assert remedies[6].endswith(
-        "install its package (docs/servers.md#extensions), then "
-        'apps.shop.postgres: {database: shop, extensions: ["a", "b"]}'
+        f'install its package (docs/servers.md#extensions), then {line}, extensions: ["a", "b"]}}'
     )
 
 
@@ -243,7 +243,10 @@ def test_software_that_was_not_told_its_prefix_in_redis() -> None:
     told = of_redis(
         apps, ("key", "hset", "bull:q:meta"), ("channel", "psubscribe", "socket.io#/#*")
     )
-    assert "bullmq was not told its prefix: new Queue(name, {connection, prefix: 'a'})" in told
+    assert (
+        "bullmq was not told its prefix; set in the app: new Queue(name, {connection, prefix: 'a'})"
+        in told
+    )
     assert "createAdapter(pub, sub, {key: 'a:socket.io'})" in told
     assert "apps.a" not in told
     assert "apps.a.redis.keys" in of_redis(apps, ("key", "get", "other:1"))

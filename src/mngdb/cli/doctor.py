@@ -47,8 +47,8 @@ def _of_app(options: Options, context: Context, app: str) -> int:
             bad = click.style("failed", fg="red")
             shown = good if one.problem is None else in_full(f"{bad}: {one.problem}")
             say(f"{names:<16} {shown}")
-            if one.hint:
-                say(in_full(f"  hint: {one.hint}"))
+            for line in (one.hint or "").splitlines():
+                say(in_full(f"  hint: {line}"))
             _past(one)
     return 0 if all(one.problem is None for one in found) else 1
 
@@ -58,7 +58,9 @@ def _past(one: Diagnosis) -> None:
     over = [past for past in one.denied if past.over]
     logins = [past for past in one.denied if past.mild and not past.over]
     if logins:
-        say(in_full(f"  warning: refused: {told(logins)}: {remedies(logins)}"))
+        say(in_full(f"  warning: refused: {told(logins)}"))
+        for line in remedies(logins):
+            say(in_full(f"    {line}"))
     if over:
         text = f"earlier, before the last change or over an hour ago, it was refused: {told(over)}"
         say(in_full(f"  {text}"))
@@ -92,7 +94,8 @@ def _show(answer: Answer, facts: StackFacts) -> None:
         if number == 1:
             say("\nother problems:")
         say(click.style(in_full(plain(one.trouble.text)), fg="red", bold=number == 0))
-        say(in_full(f"  fix:      {plain(one.trouble.command)}"))
+        for line in one.trouble.command.split("\n"):
+            say(in_full(f"  fix:      {plain(line)}"))
         for trouble in one.consequences:
             say(in_full(f"  causes:   {plain(trouble.text)}"))
     if not answer.wrong:
@@ -115,4 +118,5 @@ def _show(answer: Answer, facts: StackFacts) -> None:
 
 def _watch(trouble: Trouble) -> None:
     say(f"  {plain(trouble.text)}")
-    say(click.style(in_full(f"    {trouble.command}"), dim=True))
+    for line in trouble.command.split("\n"):
+        say(click.style(in_full(f"    {plain(line)}"), dim=True))

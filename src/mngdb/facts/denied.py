@@ -45,7 +45,7 @@ class Denied(Struct, frozen=True):
     what: str
     """What was refused: `PSUBSCRIBE on the channel 'jobs:*'`."""
     remedy: str
-    """The line of the file that would permit it, or why none would."""
+    """The line of the file that would permit it, or why none would; several in lines of text."""
     times: int
     age: float
     """Seconds since the last time."""
@@ -250,10 +250,13 @@ def stranger(login: str, admin: str) -> str:
 
 
 def more_databases(
-    place: str, app: str, names: Iterable[str], grants: Mapping[str, DatabasesGrant]
+    app: str,
+    names: Iterable[str],
+    grants: Mapping[str, DatabasesGrant],
+    write: Callable[[str, object], str],
 ) -> dict[str, str]:
     """What gives an app each of these databases: one line for all that it can have; or why none
-    does."""
+    does. `write` writes a field of the app's right with its value (`permit`)."""
     grant, found = grants[app], dict[str, str]()
     taken = list(grant.databases or [grant.database])
     for name in dict.fromkeys(names):
@@ -265,7 +268,7 @@ def more_databases(
             found[name] = f"{NO_LINE} the database {quoted(name)}"
         else:
             taken.append(name)
-    line = permit(place, grant, "databases", taken)
+    line = write("databases", taken)
     return {one: found.get(one, line) for one in names}
 
 
@@ -308,14 +311,20 @@ def told(denied: Iterable[Denied]) -> str:
     return "; ".join([*parts, *([f"and {more} more"] if more > 0 else [])])
 
 
-def remedies(denied: Iterable[Denied]) -> str:
+def remedies(denied: Iterable[Denied]) -> list[str]:
     """What would permit them, each once; what software has to be told is first, since often
     nothing else is needed. What nothing permits is last, in one clause."""
-    every = sorted(
-        dict.fromkeys((one.hopeless, one.remedy) for one in denied),
-        key=lambda one: (one[0], UNTOLD not in one[1]),
+    every = dict.fromkeys(line for one in denied for line in one.remedy.split("\n"))
+    some = sorted(
+        (text for text in every if not text.startswith(NO_LINE)),
+        key=lambda text: UNTOLD not in text,
     )
-    parts = [text for hopeless, text in every if not hopeless]
-    parts = [text for text in parts if not any(one.startswith(f"{text}; ") for one in parts)]
-    none = [text.removeprefix(NO_LINE).strip() for hopeless, text in every if hopeless]
-    return "; ".join([*parts, *([f"{NO_LINE} {', '.join(none)}"] if none else [])])
+    none = [text.removeprefix(NO_LINE).strip() for text in every if text.startswith(NO_LINE)]
+    return [*some, *([f"{NO_LINE} {', '.join(none)}"] if none else [])]
+
+
+def hints(denied: Iterable[Denied]) -> str:
+    """The same in lines of text, which say what is the file's."""
+    return "\n".join(
+        f"to permit it: {one}" if one.startswith("apps.") else one for one in remedies(denied)
+    )

@@ -21,7 +21,7 @@ from mngdb.errors import (
     UnobservableError,
     UnreachableError,
 )
-from mngdb.facts.denied import Denials, remedies, told
+from mngdb.facts.denied import Denials, hints, told
 from mngdb.facts.doctor import Diagnosis
 from mngdb.facts.locks import WAITED
 from mngdb.model import DesiredInstance, Notice, Step
@@ -104,7 +104,7 @@ def _beyond(
     if not now:
         return found
     text = f"the login works, but the server refused the app: {told(now)}"
-    return replace(found, problem=text, hint=f"to permit it: {remedies(now)}")
+    return replace(found, problem=text, hint=hints(now))
 
 
 def logins(context: Context, instance: Instance) -> tuple[Diagnosis, ...]:

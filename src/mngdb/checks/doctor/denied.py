@@ -24,7 +24,7 @@ def refused(facts: StackFacts) -> Iterator[Trouble]:
             text = f"{server.instance} refused {who}: {told(some)}"
             where = (server.instance,)
             cause = "refused-login" if mild else "denied"
-            yield Trouble(cause, text, remedies(some), where, app, watch=watch)
+            yield Trouble(cause, text, "\n".join(remedies(some)), where, app, watch=watch)
 
 
 def unfinished(facts: StackFacts) -> Iterator[Trouble]:

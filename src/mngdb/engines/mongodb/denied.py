@@ -77,8 +77,8 @@ def _remedy(
     access = permit(place, grant, "access", "readwrite") if reads else ""
     if _lacks(grant, one):
         lacking = [other.needs for other in every if _lacks(grant, other)]
-        line = more_databases(place, app, lacking, grants)[one.needs]
-        return f"{line}; {access}" if access and line.startswith(place) else line
+        line = more_databases(app, lacking, grants, partial(permit, place, grant))[one.needs]
+        return f"{line}\n{access}" if access and line.startswith(place) else line
     if grant.covers(one.needs) and access:
         return access
     if grant.covers(one.needs) and (writes or one.command in _READS):

@@ -71,16 +71,41 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+class _Right:
+    """What the file gives an app, and the fields of it that the app is offered: one line has all
+    of them."""
+
+    def __init__(self, place: str, grant: PostgresGrant) -> None:
+        self.place, self.grant = place, grant
+        self._fields = dict[str, object]()
+
+    def offer(self, field: str, value: object) -> str:
+        """The line that gives the app this as well."""
+        offered = self._fields | {field: value}
+        if takes(self.grant, **offered):
+            self._fields = offered
+        return permit(self.place, self.grant, field, value, **self._fields)
+
+
 def _remedy(asked: DesiredInstance, one: Refusal, every: Sequence[Refusal]) -> str:
     """The line of the file that would permit it. `every`: what the app was refused besides."""
-    grants = asked.instance.granted(PostgresGrant)
     app = app_of(one.login)
-    grant = grants.get(app)
+    grant = asked.instance.granted(PostgresGrant).get(app)
     if grant is None:
         return stranger(app, ADMIN)
-    place, said = f"apps.{app}.{asked.instance.name}", one.said
+    right = _Right(f"apps.{app}.{asked.instance.name}", grant)
+    kinds = {(tuple(o.said), o.said.get("to"), o.verb in WRITES): o for o in every}
+    for other in kinds.values():
+        _line(asked, right, other, every)
+    return _line(asked, right, one, every)
+
+
+def _line(asked: DesiredInstance, right: _Right, one: Refusal, every: Sequence[Refusal]) -> str:
+    """The same, with the fields that the right was offered before."""
+    grants, grant = asked.instance.granted(PostgresGrant), right.grant
+    app, said = app_of(one.login), one.said
     if said.get("idle") == "idle-in-transaction":
-        return f"{place}.idle_in_transaction_timeout: …, or commit before waiting"
+        return f"{right.place}.idle_in_transaction_timeout: …, or commit before waiting"
     if said.get("idle"):
         return "the setting idle_session_timeout ends it"
     if said.get("limit"):
@@ -93,25 +118,24 @@ def _remedy(asked: DesiredInstance, one: Refusal, every: Sequence[Refusal]) -> s
         return f"its client asks for a database that does not exist: {_ADDRESS.format(app=app)}"
     if said.get("login") and not grant.covers(one.database):
         names = [o.database for o in every if o.said.get("login") and not grant.covers(o.database)]
-        return more_databases(place, app, names, grants)[one.database]
+        return more_databases(app, names, grants, right.offer)[one.database]
     if said.get("login"):
         return f"'mngdb plan' shows what its login lacks; {_ADDRESS.format(app=app)}"
     if said.get("to") == "create database" and grant.access == "owner":
-        return (
-            PERMITTED if grant.create_databases else permit(place, grant, "create_databases", True)
-        )
+        return PERMITTED if grant.create_databases else right.offer("create_databases", True)
     if said.get("to") in _EXTENSION:
-        return _extensions(place, grant, one, every)
+        return _extensions(right, one, every)
     nothing = f"{NO_LINE} {one.what}"
     if said.get("to") or said["name"].startswith("pg_"):
         return nothing
     if said["kind"] not in {"table", "view", "materialized view", "sequence", "schema", "relation"}:
         return nothing
-    return _access(grants, place, grant, one)
+    return _access(grants, right, one)
 
 
-def _extensions(place: str, grant: PostgresGrant, one: Refusal, every: Sequence[Refusal]) -> str:
+def _extensions(right: _Right, one: Refusal, every: Sequence[Refusal]) -> str:
     """Those that the file asks for already are the server's to have, or `up`'s to create."""
+    grant = right.grant
     if one.said["name"] in grant.extensions:
         return PERMITTED if one.code == "42501" else f"{_LACKED}: 'mngdb plan' names the package"
     taken = list(grant.extensions)
@@ -123,19 +147,18 @@ def _extensions(place: str, grant: PostgresGrant, one: Refusal, every: Sequence[
             taken.append(name)
     if one.said["name"] not in taken:
         return f"{NO_LINE} {one.what}"
-    line = permit(place, grant, "extensions", taken)
+    line = right.offer("extensions", taken)
     if one.code == "42501":
         return line
     instead = "; or use gen_random_uuid(), which needs none" * (one.said["name"] == "uuid-ossp")
     return f"{_LACKED}: install its package (docs/servers.md#extensions), then {line}{instead}"
 
 
-def _access(
-    grants: Mapping[str, PostgresGrant], place: str, grant: PostgresGrant, one: Refusal
-) -> str:
+def _access(grants: Mapping[str, PostgresGrant], right: _Right, one: Refusal) -> str:
     """Of the app's own database."""
+    grant = right.grant
     if one.verb in WRITES and not one.said.get("owner") and grant.access == "readonly":
-        return permit(place, grant, "access", "readwrite")
+        return right.offer("access", "readwrite")
     owner = [
         app for app, other in grants.items()
         if other.database == grant.database and other.access == "owner"
@@ -144,4 +167,4 @@ def _access(
         return "it belongs to another role: 'mngdb plan' shows what 'mngdb up' changes"
     if owner:
         return f"{owner[0]} owns the database and has to do it, or grant it"
-    return permit(place, grant, "access", "owner")
+    return right.offer("access", "owner")

@@ -71,11 +71,11 @@ def _line(file: _File, grant: RedisGrant, entries: Sequence[Entry], writes: froz
     if reason == "command":
         return file.commands(list(dict.fromkeys(one.object for one in entries)))
     parts = file.channels(entries) if reason == "channel" else file.keys(entries)
-    text = "; ".join(dict.fromkeys(parts))
+    text = "\n".join(dict.fromkeys(parts))
     any_name = _any_name(grant)
     if any_name:
         who = " or ".join(any_name)
-        text = f"if {who} asked, tell it its prefix: {_told(grant, any_name)}; otherwise: {text}"
+        return f"if {who} asked, set in the app: {_told(grant, any_name)}\notherwise: {text}"
     return text
 
 
@@ -122,7 +122,7 @@ def _untold(grant: RedisGrant, name: str, *, queue: bool) -> str:
         mine = preset.prefixed.below(grant.prefix or "")
         theirs = _matches(name, names) or (queue and "kombu" in preset.aliases)
         if theirs and not _matches(name, (*mine.keys, *mine.channels)):
-            return f"{software} {UNTOLD}: {_told(grant, [software])}"
+            return f"{software} {UNTOLD}; set in the app: {_told(grant, [software])}"
     return ""
 
 
@@ -164,7 +164,7 @@ class _File:
             f"{quoted(one)} is for an instance of its own ('instances:'): {why}{self._known(one)}"
             for one, why in shared.items()
         ]
-        return "; ".join(parts)
+        return "\n".join(parts)
 
     def _known(self, command: str) -> str:
         """What is known of the app's software that uses it."""
@@ -228,8 +228,8 @@ class _File:
             return
         who = " and ".join(one for one in found.software if presets()[one].prefixed)
         yield (
-            f"the first of 'keys' is the prefix of {who}: {self._line('keys', values)}; then tell "
-            f"{who}: {_told(found, found.software)}"
+            f"{self._line('keys', values)}\nthe first of 'keys' is the prefix of {who}; set in the "
+            f"app: {_told(found, found.software)}"
         )
 
     def _line(self, field: str, values: Sequence[str]) -> str:
