@@ -77,11 +77,12 @@ class Ration:
 def labelled(families: Iterable[Family], **labels: str) -> Iterator[Family]:
     """The families with the labels that a scrape adds. What a sample says itself counts: mngdb's
     own metrics name the instance that they are about."""
+    pairs = tuple(labels.items())  # the same objects for all: alerts keep thousands of samples
     for family in families:
         samples = []
         for name, own, value in family.samples:
             said = {label for label, _ in own}
-            more = (label for label in labels.items() if label[0] not in said)
+            more = (label for label in pairs if label[0] not in said)
             samples.append(Sample(name, (*own, *more), value))
         yield family._replace(samples=samples)
 

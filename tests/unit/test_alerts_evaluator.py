@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import subprocess
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -179,8 +181,30 @@ def test_the_past_has_an_end() -> None:
         other = Sample("other", (), number)
         families = [Family(name, "counter", "", [sample]), Family("other", "gauge", "", [other])]
         history.take(number * ROUND, families, {name}, {name: 300})
-    assert sum(len(past) for past in history.past(name).values()) <= 300 / ROUND
+    assert sum(len(past) for past in history.past(name).values()) <= 2 * 300 / ROUND
     assert set(history.newest) == {name}
+
+
+def test_thousands_of_series_are_kept_small() -> None:
+    """Of databases: what their labels have in common is kept once, and the past is numbers."""
+    names = [f"pg_stat_database_{number}" for number in range(3)]
+    history = History()
+
+    def round_(number: int) -> Iterator[Family]:
+        for name in names:
+            pairs = [("datname", f"d{one}") for one in range(100)]
+            samples = [Sample(name, (pair,), number) for pair in pairs]
+            yield Family(name, "counter", "", samples)
+
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            found = labelled(round_(number), job="postgres", instance="postgres")
+            history.take(number * ROUND, found, {*names}, dict.fromkeys(names, 600))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept / (len(names) * 100) < 1200  # bytes; 40 moments of 16 are half of that
 
 
 def test_the_worst_and_the_oldest_stand_first() -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from msgspec import Struct
@@ -44,7 +45,10 @@ from mngdb.spec.agent import Agent as Spec
 from mngdb.targets.process import machine
 from mngdb.targets.process.processes import record
 
-_M_ARENA_MAX = -8
+#: Parameters of mallopt(3).
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
+#: Bytes of a block that goes back to the system as soon as it is free.
+_LARGE = 128 << 10
 #: Seconds between two rounds of measuring, and of judging what was measured.
 INTERVAL = 15.0
 #: The job that judges the alerts.
@@ -73,8 +77,7 @@ class Agent(Struct, frozen=True):
 
     def judge(self) -> None:
         """A round of the alerts, on what Prometheus would have scraped now."""
-        found = list(self._measured())
-        for line in self.alerts.round(time.time(), found):
+        for line in self.alerts.round(time.time(), self._measured()):
             log(line)
 
     def _measured(self) -> Iterator[Family]:
@@ -82,16 +85,16 @@ class Agent(Struct, frozen=True):
         # side by side: one that hangs takes all of its time
         with ThreadPoolExecutor(max(1, len(self.targets))) as pool:
             scraped = list(pool.map(lambda target: _of(target, wanted), self.targets))
-        for target, read in zip(self.targets, scraped, strict=True):
-            instance, member = target.instance, target.member.name
-            yield from labelled(read, job=instance.engine, instance=instance.name, member=member)
+        yield from chain.from_iterable(scraped)
         own = [*self.self_metrics.families(), *self.alerts.families()]
         yield from labelled(own, job="mngdb", instance=self.context.stack.name)
 
 
 def _of(target: Target, wanted: set[str]) -> list[Family]:
     """Some of a server's families; of the others nothing is kept."""
-    return [family for family in target.families(LIMIT) if family.name in wanted]
+    instance, member = target.instance, target.member.name
+    found = (family for family in target.families(LIMIT) if family.name in wanted)
+    return [*labelled(found, job=instance.engine, instance=instance.name, member=member)]
 
 
 def jobs(agent: Agent, spec: Spec) -> list[Job]:
@@ -168,10 +171,13 @@ def signals() -> int:
 
 
 def _frugal() -> None:
-    """One heap for all threads: with glibc's default, each thread that scrapes keeps its own.
-    Another C library has no such call, and no such habit."""
+    """One heap for all threads: with glibc's default, each thread that scrapes keeps its own. Large
+    answers stay out of it: by default, each that is freed makes glibc keep larger ones in it.
+    Another C library has no such call, and no such habits."""
     with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def _give_back() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct, field
 
@@ -59,7 +59,7 @@ class History(Struct):
     now: float = 0.0
     """Time of the newest round, in seconds since the epoch."""
     newest: dict[str, Vector] = field(default_factory=dict)
-    _past: dict[str, dict[Labels, deque[tuple[float, float]]]] = field(default_factory=dict)
+    _past: dict[str, dict[Labels, array[float]]] = field(default_factory=dict)
 
     def take(
         self, now: float, families: Iterable[Family], names: set[str], windows: Mapping[str, int]
@@ -68,25 +68,28 @@ class History(Struct):
         Nothing else is kept."""
         self.now = now
         self.newest = {}
+        same: dict[Labels, Labels] = {}  # many metrics are about the same database
         for family in families:
             for sample in family.samples:
                 if sample.name not in names:
                     continue
                 # an empty label is no label
-                labels = tuple(sorted(pair for pair in sample.labels if pair[1]))
+                own = tuple(sorted(pair for pair in sample.labels if pair[1]))
+                labels = same.setdefault(own, own)
                 self.newest.setdefault(sample.name, {})[labels] = sample.value
                 if sample.name in windows and not math.isnan(sample.value):
                     series = self._past.setdefault(sample.name, {})
-                    series.setdefault(labels, deque()).append((now, sample.value))
+                    series.setdefault(labels, array("d")).extend((now, sample.value))
         for name, series in self._past.items():
             for labels, past in list(series.items()):
-                while past and past[0][0] <= now - windows[name]:
-                    past.popleft()
+                while past and past[0] <= now - windows[name]:
+                    del past[:2]
                 if not past:
                     del series[labels]
 
-    def past(self, name: str) -> Mapping[Labels, Sequence[tuple[float, float]]]:
-        """Time and value of each series of a metric, as far back as its windows go."""
+    def past(self, name: str) -> Mapping[Labels, array[float]]:
+        """Time and value in turn, of each series of a metric, as far back as its windows go: with
+        hundreds of databases they are many."""
         return self._past.get(name, {})
 
 
@@ -128,7 +131,10 @@ def _grown(expr: Change, history: History) -> Vector:
     found = {}
     for labels, past in history.past(expr.of.name).items():
         if _fits(expr.of, labels):
-            points = [point for point in past if point[0] > history.now - expr.window]
+            begin = history.now - expr.window
+            points = [
+                point for point in zip(past[::2], past[1::2], strict=True) if point[0] > begin
+            ]
             if len(points) > 1:
                 growth = _extrapolated(points, history.now, expr.window)
                 found[labels] = growth / expr.window if expr.function == "rate" else growth

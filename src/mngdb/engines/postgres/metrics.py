@@ -58,6 +58,8 @@ _SEES = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
 _DATABASES = "0"
 
 Said = Mapping[str, Rows | Refusal]
+#: Name and value of a label.
+Pair = tuple[str, str]
 
 
 class Metrics:
@@ -200,28 +202,33 @@ def _filled(family: Family, databases: Sequence[str], server: str) -> Family:
     at = _FILLED.get(family.name)
     if at is None:
         return family
-    words, makes = at
-    there = {(dict(one.labels)["datname"], dict(one.labels)[words]) for one in family.samples}
+    label, makes = at
+    there = {
+        (labels["datname"], labels[label]) for labels in (dict(s.labels) for s in family.samples)
+    }
+    # the same objects for all: alerts keep these samples
+    where, words = ("server", server), _MODES if label == "mode" else _STATES
+    said, named = [(label, word) for word in words], [("datname", name) for name in databases]
     zeros = [
-        Sample(family.name, makes(name, word, server), 0.0)
-        for name in databases
-        for word in (_MODES if words == "mode" else _STATES)
-        if (name, word) not in there
+        Sample(family.name, makes(name, word, where), 0.0)
+        for name in named
+        for word in said
+        if (name[1], word[1]) not in there
     ]
     return family._replace(samples=[*family.samples, *zeros])
 
 
-def _no_locks(database: str, mode: str, _: str) -> Labels:
-    return (("datname", database), ("mode", mode))
+def _no_locks(database: Pair, mode: Pair, _: Pair) -> Labels:
+    return (database, mode)
 
 
-def _idle(database: str, state: str, server: str) -> Labels:
+def _idle(database: Pair, state: Pair, server: Pair) -> Labels:
     return (
         ("application_name", ""),
         ("backend_type", ""),
-        ("datname", database),
-        ("server", server),
-        ("state", state),
+        database,
+        server,
+        state,
         ("usename", ""),
         ("wait_event", ""),
         ("wait_event_type", ""),
@@ -229,7 +236,7 @@ def _idle(database: str, state: str, server: str) -> Labels:
 
 
 #: Family to the label that has a zero for each of its words, and how labels are made.
-_FILLED: dict[str, tuple[str, Callable[[str, str, str], Labels]]] = {
+_FILLED: dict[str, tuple[str, Callable[[Pair, Pair, Pair], Labels]]] = {
     "pg_locks_count": ("mode", _no_locks),
     "pg_stat_activity_count": ("state", _idle),
     "pg_stat_activity_max_tx_duration": ("state", _idle),
