@@ -133,7 +133,13 @@ def test_a_team_is_described_and_a_fourth_app_is_added(teams: Teams, cli: Cli) -
     checked = cli.run("check")
     assert checked.returncode == 1, checked.stderr
     assert "stack.logins" not in checked.stdout
-    cli.ok("up")
+    first, again = cli.run("up"), cli.run("up")
+    assert (first.returncode, again.returncode) == (0, 0)
+    notes = first.stderr.count("note: ")
+    assert notes > 3
+    assert "as before" not in first.stderr
+    assert f"{notes} notes as before: mngdb plan" in again.stderr
+    assert "note: " not in again.stderr
     assert rights(teams) == before
 
     cli.write(text.replace("apps:\n", f"apps:\n{MORE}"))

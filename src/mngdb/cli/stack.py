@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _USUAL_LAG = 15.0
 #: Letters of the column that has a unit's name, where units are not known before.
 _UNIT = 15
+#: Notes that are told again with each `up`; more of them are counted.
+_FEW = 3
 #: The exit code of `plan --exit-code` where there are steps: no failure has it.
 _DIFFERS = 4
 
@@ -190,7 +192,7 @@ def _make(
         say_json(_report_json(context.stack.name, report))
     else:
         users = (app for app, rights in context.stack.apps.items() if rights and context.knows(app))
-        _report(report, time.monotonic() - begun, next(users, None))
+        _report(context, report, time.monotonic() - begun, next(users, None))
     if report.errors:
         return max(error.exit_code for error in report.errors.values())
     return 1 if report.refused else 0
@@ -242,8 +244,9 @@ class _Progress:
             tell(line(event.step) + (": failed" if event.error else ""))
 
 
-def _report(report: Report, seconds: float, app: str | None) -> None:
+def _report(context: Context, report: Report, seconds: float, app: str | None) -> None:
     from mngdb.cli.fold import alike
+    from mngdb.ops import seen_notices
 
     for step in report.refused:
         why, how = "destructive", f"--allow {named(step.object)}"
@@ -251,7 +254,13 @@ def _report(report: Report, seconds: float, app: str | None) -> None:
             why, how = f"costs {step.costs}", "--yes"
         tell(plain(f"not done, {why}: {step.action} {step.object} ({step.detail})"))
         tell(f"  hint: mngdb up {how}")
-    _notices([*alike(report.notices)])
+    before = seen_notices.before(context.stack.state, report.standing)
+    known = len([*alike(before)])
+    folded = before if known > _FEW else []
+    _notices([*alike([one for one in report.notices if one not in folded])])
+    if folded:
+        tell(f"{many(known, 'note')} as before: mngdb plan")
+    seen_notices.keep(context.stack.state, report.standing)
     if report.units:
         tell("")
         for text in unit_table(report.units, report.services):

@@ -87,6 +87,8 @@ class Report(Struct):
     refused: list[Step[Never]] = field(default_factory=list)
     """Destructive steps that the command did not name, and costly ones that it did not agree to."""
     notices: list[Notice] = field(default_factory=list)
+    standing: list[Notice] = field(default_factory=list)
+    """Of these those of servers, which `plan` shows as well."""
     errors: dict[str, MngdbError] = field(default_factory=dict)
     """Instance to what ended its work, and an app's secret to why it cannot be used; everything
     else went on."""
@@ -443,8 +445,7 @@ def _collect(
 ) -> None:
     known = {}
     report.notices += notices.of_file(context)
-    members = context.stack.members
-    if any(step.action == "create" and step.object in members for step in report.done):
+    if any(one.action == "create" and one.object in context.stack.members for one in report.done):
         report.notices += [notice for one in context.servers() for notice in one.notices()]
     for name, result in results.items():
         if result.error is not None:
@@ -456,7 +457,7 @@ def _collect(
             report.errors[name] = survey
             continue
         report.refused += survey.steps
-        report.notices += survey.notices
+        report.standing += survey.notices
         known[name] = survey.unmarked
         if any(step.costs for step in survey.steps):
             continue  # nobody agreed to pay for it
@@ -466,6 +467,7 @@ def _collect(
                 f"{unit.name} is running, but {unit.user or 'mngdb'} cannot use it: {unit.error}",
                 f"mngdb doctor {app}" if app in context.stack.apps else "mngdb doctor",
             )
+    report.notices += report.standing
     context.record(known)
 
 
