@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ from mngdb.ops.context import Context, secret_name
 from mngdb.secret import app_of
 from mngdb.spec.engine_info import bare_login
 from mngdb.spec.stack import Instance
-from mngdb.targets.process import logs
+from mngdb.targets.process import logs, machine
 from mngdb.words import many
 
 #: Apps of one instance that are tried at the same time.
@@ -45,7 +46,7 @@ _LACKS: dict[int, tuple[Kind, str]] = {
         "its disk has room: free memory on the host, or set vm.overcommit_memory = 1 (sysctl)",
     ),
     errno.EAGAIN: ("memory", "its account may start no more processes: raise that limit (nproc)"),
-    errno.EACCES: ("disk", "let its account write to its data folder again (chmod, chown)"),
+    errno.EACCES: ("disk", "let {account} write to {data} again (chmod, chown)"),
 }
 #: Seconds for the login that goes before a client's own.
 LOGIN = 5.0
@@ -132,7 +133,10 @@ def _rehearsed(
         with context.reach(instance), engine.connect(context.admin(asked), LOGIN) as session:
             if engine.rehearse is not None:
                 wrong = engine.rehearse(session, asked)
-                found = {app: Diagnosis(instance.name, app, text) for app, text in wrong.items()}
+                found = {
+                    app: Diagnosis(instance.name, app, text, "mngdb up")
+                    for app, text in wrong.items()
+                }
             if instance.managed and not instance.adopt:
                 asked = context.asked(instance, invent=True)
                 steps = engine.reconcile(asked, engine.observe(session, asked, logins=True)).steps
@@ -193,7 +197,8 @@ def examine(context: Context, instance: Instance, app: str) -> Diagnosis:
 
 def _examined(context: Context, instance: Instance, app: str) -> Diagnosis:
     try:
-        return Diagnosis(instance.name, app, _problem(context, instance, app))
+        wrong = _problem(context, instance, app)
+        return Diagnosis(instance.name, app, wrong, "mngdb up" if wrong else None)
     except ConnectError as error:
         return Diagnosis(instance.name, app, error.message, error.hint, error.kind)
     except SecretError as error:
@@ -240,7 +245,20 @@ def from_log(context: Context, instance: Instance, error: ConnectError) -> Conne
     # a line of JSON says it in a long one
     said = what if line.startswith("{") else line
     text = error.message if what in error.message else f"{error.message}; log: {said}"
+    if code == errno.EACCES:
+        helps = helps.format(**_place(context, instance))
     return ConnectError(text, helps or error.hint, kind)
+
+
+def _place(context: Context, instance: Instance) -> dict[str, str]:
+    """The account that a server runs as, and its data folder, for people."""
+    outside, account, data = context.target(instance).outside, "its account", "its data folder"
+    with suppress(MngdbError):
+        if outside is not None and instance.here:
+            data = outside.disk(instance).path
+            server = outside.server(instance)
+            account = machine.name_of(server.uid) if server else account
+    return {"account": account, "data": data}
 
 
 def _refused(context: Context, instance: Instance, app: str, error: ConnectError) -> ConnectError:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _DIFFERS = "'mngdb plan' shows the differences, 'mngdb up' fixes them"
 #: States of a unit of which nothing is known: a server elsewhere, one that its target cannot see.
 _UNREACHABLE, _UNKNOWN = "unreachable", "unknown"
+#: Free bytes below which writes fail or soon will: a log of writes takes as much at a time.
+_FULL = 16 << 20
 #: Kinds of a ConnectError that are states, too.
 _STATES = {"starting", "stopping", "halted"}
 
@@ -183,7 +185,7 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
             return _with(found, error=context.missing(secret))
         return _unanswered(context, instance, found, error)
     return _with(
-        found,
+        _on_disk(context, instance, found),
         state="running",
         healthy=True,
         version=vitals.version,
@@ -195,6 +197,23 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
         role=vitals.role,
         lag=vitals.lag,
     )
+
+
+def _on_disk(context: Context, instance: Instance, found: UnitStatus) -> UnitStatus:
+    """With a warning where its disk takes no more: a server may answer, and refuse each write."""
+    outside = context.target(instance).outside
+    if outside is None or not instance.here or found.warning is not None:
+        return found
+    try:
+        seen = outside.disk(instance)
+    except MngdbError:
+        return found
+    text = f"the file system of {seen.path} {seen.closed}" if seen.closed else ""
+    if seen.free_bytes < _FULL:
+        text = f"the disk under {seen.path} is full: {seen.free_bytes >> 20} MB left"
+    if not text:
+        return found
+    return _with(found, warning=f"{found.name}: {text}: writes fail", warning_hint="mngdb doctor")
 
 
 def _apps(context: Context, instance: Instance) -> list[str]:

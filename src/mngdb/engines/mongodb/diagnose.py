@@ -48,12 +48,12 @@ def _rights(
         own = f"{name}."
         lacking = sorted(action for where, action in wanted - has if where == own)
         if lacking and not any(where == own for where, _ in has):
-            return f"{user} has no rights on the database {name}; 'mngdb up' grants them"
+            return f"{user} has no rights on the database {name}"
         if lacking:
-            return f"{user} may not {', '.join(lacking)} on {name}; 'mngdb up' grants it"
+            return f"{user} may not {', '.join(lacking)} on {name}"
     if has - wanted:
         where = ", ".join(sorted({r.removesuffix(".") for r, _ in has - wanted}))
-        return f"{user} has more rights than the file grants, on {where}; 'mngdb up' revokes them"
+        return f"{user} has more rights than the file grants, on {where}"
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg
 from msgspec.structs import replace
@@ -51,9 +51,9 @@ _ANYTHING = """
 
 
 def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
-    """One sentence on what is wrong, or None. Leaves nothing behind: all is rolled back. Raises
-    ConnectError when no login succeeds, or when the disk is full (kind `disk`), and StepError
-    where a setting is in the way or the server lacks an extension."""
+    """One sentence on what is wrong and `up` mends, or None. Leaves nothing behind: all is rolled
+    back. Raises ConnectError when no login succeeds, or when the disk is full (kind `disk`), and
+    StepError for what `up` does not mend: a setting in the way, an extension that is missing."""
     grant = asked.instance.granted(PostgresGrant)[app]
     for name in grant.names:
         wrong = _in_database(replace(access, database=name), grant, asked.instance.adopt)
@@ -89,22 +89,20 @@ def _examined(access: Access, grant: PostgresGrant, adopt: bool) -> str | None:
             text = "PostgreSQL's disk is full: reads work, writes fail"
             raise ConnectError(text, "free space on it", "disk") from None
         except psycopg.errors.ReadOnlySqlTransaction as error:
-            return _by_setting(access, error, _NO_WRITES)
+            _by_setting(access, error, _NO_WRITES)
         except psycopg.errors.InsufficientPrivilege as error:
             text = f"{access.user} lacks a right in {access.database}: {first_line(error)}"
             return _lacks(text, access, grant, adopt)
         except psycopg.Error as error:
-            return _by_setting(
-                access, error, f"PostgreSQL refused the app's work: {first_line(error)}"
-            )
+            _by_setting(access, error, f"PostgreSQL refused the app's work: {first_line(error)}")
 
 
-def _by_setting(access: Access, error: psycopg.Error, said: str) -> str:
-    """What is `said`. Raises StepError where a setting of the app's login or database is behind the
-    error: `up` leaves those of databases to their owners."""
+def _by_setting(access: Access, error: psycopg.Error, said: str) -> NoReturn:
+    """Raises StepError: what is `said`, or which setting of the app's login or database is behind
+    the error; `up` leaves those of databases to their owners."""
     found = carried.culprit(access, carried.named_by(error.sqlstate))
     if found is None:
-        return said
+        raise StepError(said, f"mngdb logs {access.instance}") from None
     raise StepError(f"{found[0]}: {first_line(error)}", found[1]) from None
 
 
@@ -155,7 +153,7 @@ def _work(
         whose = f", which belongs to {owner}" if grant.access == "owner" else ""
         text = f"{missing} is refused on the table {table}{whose}"
         return _lacks(text, access, grant, adopt)
-    return f"{access.user} is {grant.access}, but may {excess} on the table {table}; run 'mngdb up'"
+    return f"{access.user} is {grant.access}, but may {excess} on the table {table}"
 
 
 def _creates(connection: psycopg.Connection[Any], schema: str) -> bool:
@@ -170,7 +168,7 @@ def _lacks(text: str, access: Access, grant: PostgresGrant, adopt: bool) -> str:
     changes hands only by its name."""
     if adopt and grant.access == "owner":
         raise StepError(text, _hand_over(access))
-    return f"{text}; run 'mngdb up'"
+    return text
 
 
 def _hand_over(access: Access) -> str:
@@ -190,10 +188,10 @@ def _power(
     has = set(filter(None, special.split(", ")))
     wanted = {"CREATEDB"} if grant.create_databases else set[str]()
     if wanted - has:
-        return f"{access.user} may not create databases; run 'mngdb up'"
+        return f"{access.user} may not create databases"
     if has - wanted and not adopt:
         more = ", ".join(sorted(has - wanted))
-        return f"{access.user} has more rights than an app: {more}; run 'mngdb up'"
+        return f"{access.user} has more rights than an app: {more}"
     return None
 
 
@@ -211,6 +209,6 @@ def _lacking(connection: psycopg.Connection[Any], grant: PostgresGrant) -> str |
         return None
     name, available = found
     if available:
-        return f"the extension {name} is not installed; run 'mngdb up'"
+        return f"the extension {name} is not installed"
     text = f"the server does not have the extension {name}"
     raise StepError(text, "'mngdb plan' names its package; or remove it from 'extensions'")

@@ -13,6 +13,7 @@ from mngdb.engines.redis import full
 from mngdb.engines.redis.acl import login_name
 from mngdb.engines.redis.client import RefusedError, Session, connect, unwritable
 from mngdb.engines.redis.look import parse_info, told
+from mngdb.errors import StepError
 from mngdb.model import Access, DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
@@ -24,7 +25,6 @@ _FORBIDDEN = (
 )
 #: What stands for any name in a key or channel that is tried.
 _PROBE = re.compile(r"mngdb-probe-[0-9a-f]{16}")
-_AGAIN = "`mngdb up` sets the login's rights"
 
 
 def rehearse(session: Session, asked: DesiredInstance) -> dict[str, str]:
@@ -56,13 +56,14 @@ def rehearse(session: Session, asked: DesiredInstance) -> dict[str, str]:
         if wanted and not allowed:
             found.setdefault(app, _refused(app, command, str(answer)))
         elif allowed and not wanted:
-            found.setdefault(app, f"{app!r} may {' '.join(command)} but should not; {_AGAIN}")
+            found.setdefault(app, f"{app!r} may {' '.join(command)} but should not")
     return found
 
 
 def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
-    """One sentence, or None when all is well. Raises ConnectError when no login succeeds,
-    or when the server takes no writes (kinds `disk` and `memory`)."""
+    """One sentence on what `up` mends, or None when all is well. Raises ConnectError when no login
+    succeeds, or when the server takes no writes (kinds `disk` and `memory`), and StepError for a
+    replica."""
     grant = asked.instance.granted(RedisGrant)[app]
     # what the dry run did not find there, would be a refusal
     tries = [] if asked.instance.adopt else _work(grant)
@@ -74,7 +75,7 @@ def diagnose(access: Access, asked: DesiredInstance, app: str) -> str | None:
             if answer.code == "NOPERM":
                 return _refused(access.user, command, answer.message)
             if answer.code == "READONLY":
-                return "the server is a read-only replica; connect to its primary"
+                raise StepError("the server is a read-only replica", "connect to its primary")
         if tries:
             _raise_if_full(session, grant)
     return None
@@ -120,7 +121,7 @@ def _refused(user: str, command: list[str], said: str) -> str:
         what = f"the channel {pattern!r}"
     elif "access" in said:
         what = f"the key {pattern!r} ({name})"
-    return f"the server's ACL refuses {user!r} {what}; {_AGAIN}"
+    return f"the server's ACL refuses {user!r} {what}"
 
 
 def _of_pattern(said: str) -> bool:
