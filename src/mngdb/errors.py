@@ -161,6 +161,10 @@ class StepError(MngdbError):
     """A step could not be done; the server is as it was before that step."""
 
 
+class LackingError(StepError):
+    """The server lacks what the file asks for, and 'up' cannot add it. An app works without."""
+
+
 class FillingError(StepError):
     """A server that is being filled (`Instance.filling`) takes no such data; one that was started
     as usual does."""

@@ -227,3 +227,18 @@ postgres: {{target: {{external: {{url: "postgresql://postgres@{admin[1]}"}}}}}}
     done = theirs.run("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr.count("what it refused its clients is not visible") == 1
+
+
+def test_what_the_server_lacks_hides_no_refusal(stack: Cli) -> None:
+    text = (stack.folder / "mngdb.yaml").read_text()
+    stack.write(text.replace("postgres: shop,", "postgres: {database: shop, extensions: [none]},"))
+    with (
+        psycopg.connect(url(stack, "postgres", "shop")) as pg,
+        refused(psycopg.errors.InsufficientPrivilege),
+    ):
+        pg.execute("TABLE pg_shadow")
+    problem = examined(stack, "shop", 1)["postgres"]["problem"]
+    whole = stack.run("doctor").stdout
+    assert "shop cannot use postgres" not in whole
+    for said in (problem, whole):
+        assert said.index("pg_shadow") < said.index("does not have the extension none")

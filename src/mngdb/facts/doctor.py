@@ -94,6 +94,10 @@ class Refusal(Struct, frozen=True):
     hint: str
 
 
+#: The app works, and the server lacks something of the file.
+LACKS = "lacks"
+
+
 class Diagnosis(Struct, frozen=True):
     """What doing an app's work came to. `problem` is None when all is well."""
 
@@ -103,7 +107,7 @@ class Diagnosis(Struct, frozen=True):
     hint: str | None = None
     kind: str = ""
     """Of a login that did not succeed: as of ConnectError, `secret` or `unreachable`; empty: it
-    did."""
+    did; `LACKS`: it did, and the server has not all that the file asks for."""
     denied: tuple[Denied, ...] = ()
     """What the server refused the app, also what is over."""
     unseen: str = ""

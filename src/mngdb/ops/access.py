@@ -17,13 +17,14 @@ from mngdb.engines.protocol import C, Engine, F, S
 from mngdb.errors import (
     ConnectError,
     Kind,
+    LackingError,
     MngdbError,
     SecretError,
     UnobservableError,
     UnreachableError,
 )
 from mngdb.facts.denied import Denials, hints, told
-from mngdb.facts.doctor import Diagnosis
+from mngdb.facts.doctor import LACKS, Diagnosis
 from mngdb.facts.locks import WAITED
 from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.ops import denied, probes
@@ -69,7 +70,8 @@ def _of_app(context: Context, instance: Instance, app: str) -> Diagnosis:
     engine = context.engine(instance)
     wrong = _rehearsed(context, instance, engine, [app]).get(app)
     found = wrong or examine(context, instance, app)
-    return found if found.problem else _beyond(context, engine, found, instance)
+    works = found.problem is None or found.kind == LACKS
+    return _beyond(context, engine, found, instance) if works else found
 
 
 def _beyond(
@@ -105,7 +107,9 @@ def _beyond(
     if not now:
         return found
     text = f"the login works, but the server refused the app: {told(now)}"
-    return replace(found, problem=text, hint=hints(now))
+    # what the server lacks is less than what it refuses
+    problem, hint = ("; ".join(filter(None, (text, found.problem))), hints(now))
+    return replace(found, problem=problem, hint="\n".join(filter(None, (hint, found.hint))))
 
 
 def logins(context: Context, instance: Instance) -> tuple[Diagnosis, ...]:
@@ -206,7 +210,8 @@ def _examined(context: Context, instance: Instance, app: str) -> Diagnosis:
     except UnreachableError as error:
         return Diagnosis(instance.name, app, error.message, error.hint, "unreachable")
     except MngdbError as error:
-        return Diagnosis(instance.name, app, error.message, error.hint)
+        kind = LACKS if isinstance(error, LackingError) else ""
+        return Diagnosis(instance.name, app, error.message, error.hint, kind)
 
 
 def _problem(context: Context, instance: Instance, app: str) -> str | None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from mngdb.checks.doctor import backups, denied
-from mngdb.facts.doctor import Condition, Refusal, Server, StackFacts, Trouble
+from mngdb.facts.doctor import LACKS, Condition, Refusal, Server, StackFacts, Trouble
 from mngdb.facts.locks import WAITED, Node
 from mngdb.facts.sessions import holders
 from mngdb.room import NO_INODES, READ_ONLY
@@ -350,11 +350,20 @@ def _memory(facts: StackFacts) -> Iterator[Trouble]:
 def _logins(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         for one in server.logins:
-            if one.problem is not None:
+            if one.problem is not None and one.kind != LACKS:
                 text = f"{one.app} cannot use {server.instance}: {one.problem}"
                 command = one.hint or "mngdb up"
                 cause = f"login-{one.kind or 'rights'}"
                 yield Trouble(cause, text, command, (server.instance,), one.app)
+
+
+def _lacks(facts: StackFacts) -> Iterator[Trouble]:
+    """What the file asks for and the server has not, while the app works."""
+    for server in facts.servers:
+        for one in server.logins:
+            if one.kind == LACKS:
+                text, where = f"{one.app} in {server.instance}: {one.problem}", (server.instance,)
+                yield Trouble("login-lacks", text, one.hint or "mngdb plan", where, one.app)
 
 
 def _unhealthy(facts: StackFacts) -> Iterator[Trouble]:
@@ -480,6 +489,7 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _checks,
     _logins,
     denied.refused,
+    _lacks,
     _agent,
     backups.lost_secrets,
     backups.unstored,

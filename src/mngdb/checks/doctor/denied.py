@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mngdb.facts.denied import Denied, quoted, remedies, shape, told
-from mngdb.facts.doctor import StackFacts, Trouble
+from mngdb.facts.doctor import LACKS, StackFacts, Trouble
 
 
 def refused(facts: StackFacts) -> Iterator[Trouble]:
     """What servers refused their clients. That apps whose own login fails were refused is no news;
     who guesses passwords, or logs in as nobody of the file, is no trouble of an app."""
     for server in facts.servers:
-        works = {one.app: one.problem is None for one in server.logins}
+        works = {one.app: one.problem is None or one.kind == LACKS for one in server.logins}
         together: dict[tuple[str, bool], list[Denied]] = {}
         told_of = server.denied.found if server.denied else None
         for one in told_of.found if told_of else ():

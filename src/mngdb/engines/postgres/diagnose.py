@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Identifier
 from mngdb.engines.postgres import carried
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.client import as_app
-from mngdb.errors import ConnectError, StepError
+from mngdb.errors import ConnectError, LackingError, StepError
 from mngdb.model import Access, DesiredInstance
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import named
@@ -196,8 +196,8 @@ def _power(
 
 
 def _lacking(connection: psycopg.Connection[Any], grant: PostgresGrant) -> str | None:
-    """An extension that the file gives the app and the database does not have. Raises StepError
-    where 'up' cannot install it."""
+    """An extension that the file gives the app and the database does not have. Raises
+    LackingError where 'up' cannot install it."""
     if not grant.extensions:
         return None
     found = connection.execute(
@@ -211,4 +211,4 @@ def _lacking(connection: psycopg.Connection[Any], grant: PostgresGrant) -> str |
     if available:
         return f"the extension {name} is not installed"
     text = f"the server does not have the extension {name}"
-    raise StepError(text, "'mngdb plan' names its package; or remove it from 'extensions'")
+    raise LackingError(text, "'mngdb plan' names its package; or remove it from 'extensions'")
