@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { RedisStore } from 'connect-redis'
 import express from 'express'
 import { rateLimit } from 'express-rate-limit'
-import session from 'express-session'
 import Redis from 'ioredis'
 import { RateLimiterRedis } from 'rate-limiter-flexible'
 import { RedisStore as LimitStore } from 'rate-limit-redis'
 import { createClient } from 'redis'
+import { serve, sessions } from './sessions.mjs'
 import { PREFIX, nodeRedisOptions, redisOptions } from './settings.mjs'
 
 const client = createClient(nodeRedisOptions)
@@ -17,30 +17,20 @@ const io = new Redis(redisOptions)
 
 const store = new RedisStore({ client, prefix: `${PREFIX}sess:`, ttl: 60 })
 const limits = new LimitStore({ sendCommand: (...words) => client.sendCommand(words), prefix: `${PREFIX}rl:` })
-const app = express()
-app.use(session({ store, secret: 'for a test', resave: false, saveUninitialized: false }))
-app.get('/count', (request, response) => {
-  request.session.count = (request.session.count ?? 0) + 1
-  response.json(request.session.count)
-})
-app.get('/limited', rateLimit({ windowMs: 60_000, limit: 2, store: limits }), (_, response) => response.json('in'))
-const server = app.listen(0, '127.0.0.1')
-await new Promise((resolve) => server.on('listening', resolve))
-const url = `http://127.0.0.1:${server.address().port}`
-
-const first = await fetch(`${url}/count`)
-const headers = { cookie: first.headers.get('set-cookie').split(';')[0] }
-assert.equal(await first.json(), 1)
-assert.equal(await (await fetch(`${url}/count`, { headers })).json(), 2)
+await sessions(store)
 const call = (name, ...given) => new Promise((resolve, reject) => {
   store[name](...given, (error, value) => (error ? reject(error) : resolve(value)))
 })
+await call('clear')
+await call('set', 'one', { cookie: {}, count: 2 })
 assert.equal(await call('length'), 1)
 assert.equal((await call('all'))[0].count, 2)
 await call('clear')
-assert.equal(await (await fetch(`${url}/count`, { headers })).json(), 1)
-await call('clear')
+assert.equal(await call('length'), 0)
 
+const app = express()
+app.get('/limited', rateLimit({ windowMs: 60_000, limit: 2, store: limits }), (_, response) => response.json('in'))
+const { url, close } = await serve(app)
 const answers = []
 for (let asked = 0; asked < 3; asked++) answers.push((await fetch(`${url}/limited`)).status)
 assert.deepEqual(answers, [200, 200, 429])
@@ -57,7 +47,6 @@ for (const storeClient of [io, client]) {
   await limiter.reward('guest', 1)
   await limiter.delete('guest')
 }
-server.close()
-server.closeAllConnections()
+close()
 await client.close()
 await io.quit()

@@ -1,6 +1,7 @@
-// Keyv with @keyv/redis: values, many values, an iterator, clear.
+// Keyv with @keyv/redis: values, many values, an iterator, clear; and cache-manager over it.
 import assert from 'node:assert/strict'
 import KeyvRedis from '@keyv/redis'
+import { createCache } from 'cache-manager'
 import Keyv from 'keyv'
 import { PREFIX, nodeRedisOptions } from './settings.mjs'
 
@@ -16,4 +17,12 @@ assert.equal(found.length, 3)
 await keyv.delete('one')
 await keyv.clear()
 assert.equal(await keyv.has('two'), false)
-await keyv.disconnect()
+
+const cache = createCache({ stores: [keyv], ttl: 60_000 })
+assert.equal(await cache.wrap('slow', async () => namespace), namespace)
+assert.equal(await cache.wrap('slow', async () => 'again'), namespace)
+await cache.mset([{ key: 'four', value: 4 }])
+await cache.del('four')
+await cache.clear()
+assert.equal(await cache.get('slow'), undefined)
+await cache.disconnect()

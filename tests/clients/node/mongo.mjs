@@ -1,8 +1,14 @@
-// mongoose (models, indexes, transactions, change streams, populate) and migrate-mongo.
+// mongoose (models, indexes, transactions, change streams, populate), migrate-mongo, Agenda and
+// connect-mongo.
+import { MongoBackend } from '@agendajs/mongo-backend'
+import { Agenda } from 'agenda'
+import MongoStore from 'connect-mongo'
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { config, down, status, up } from 'migrate-mongo'
 import mongoose from 'mongoose'
+import { sessions } from './sessions.mjs'
+import { until } from './settings.mjs'
 
 const url = process.env.MONGO_URI
 const databaseName = process.env.MONGO_DATABASE
@@ -73,5 +79,27 @@ const steps = {
     await db.collection('changelog').drop()
     await client.close()
   },
+
+  async agenda() {
+    const db = await mongoose.createConnection(url).asPromise()
+    const agenda = new Agenda({ backend: new MongoBackend({ address: url }), processEvery: '100 ms' })
+    const done = []
+    agenda.define('mail', async ({ attrs }) => { done.push(attrs.data.app) })
+    await agenda.start()
+    await agenda.now('mail', { app: me })
+    await agenda.every('1 hour', 'mail', { app: me })
+    await until(() => done.length >= 2, 'both jobs')
+    assert.deepEqual([...new Set(done)], [me])
+    await agenda.stop()
+    await db.db.collection('agendaJobs').drop()
+    await db.close()
+  },
+
+  async sessions() {
+    const store = MongoStore.create({ mongoUrl: url, dbName: databaseName, ttl: 60 })
+    await sessions(store)
+    await store.close()
+  },
 }
 for (const name of process.argv.slice(2)) await steps[name]()
+process.exit(0)

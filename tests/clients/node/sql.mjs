@@ -1,15 +1,18 @@
-// pg, Knex, Sequelize, TypeORM, Drizzle and pg-boss, with the rights of the app that owns its
+// pg, Knex, Sequelize, TypeORM, Drizzle, pg-boss and connect-pg-simple, with the rights of the app that owns its
 // database. What each makes it drops.
 import assert from 'node:assert/strict'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { migrate } from 'drizzle-orm/node-postgres/migrator'
 import { pgTable, serial, text } from 'drizzle-orm/pg-core'
+import pgSimple from 'connect-pg-simple'
+import session from 'express-session'
 import knex from 'knex'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import pg from 'pg'
 import PgBoss from 'pg-boss'
 import { DataTypes, Sequelize } from 'sequelize'
 import { DataSource, EntitySchema } from 'typeorm'
+import { sessions } from './sessions.mjs'
 import { until } from './settings.mjs'
 
 const connectionString = process.env.POSTGRES_URL
@@ -109,6 +112,15 @@ const steps = {
     await client.connect()
     await client.query('DROP SCHEMA jobs CASCADE')
     await client.end()
+  },
+
+  async sessions() {
+    const pool = new pg.Pool({ connectionString })
+    const store = new (pgSimple(session))({ pool, createTableIfMissing: true })
+    await sessions(store)
+    await store.close()
+    await pool.query('DROP TABLE session')
+    await pool.end()
   },
 }
 for (const name of process.argv.slice(2)) await steps[name]()

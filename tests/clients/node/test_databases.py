@@ -31,6 +31,12 @@ SQL = [
     ("typeorm", "typeorm", "TypeORM", "synchronize, uuid keys (uuidExtension: 'pgcrypto')"),
     ("drizzle", "drizzle-orm", "Drizzle", "migrations, transactions"),
     ("pgboss", "pg-boss", "pg-boss", "its schema, queue, worker, schedule"),
+    (
+        "sessions",
+        "connect-pg-simple",
+        "connect-pg-simple",
+        "its table; a session begins, goes on and ends",
+    ),
 ]
 stack = brought_up(FILE)
 
@@ -65,6 +71,8 @@ MONGO = [
         "collMod of a TTL and a validator, $indexStats, validate, dropDatabase",
     ),
     ("migrate", "migrate-mongo", "up, status, down"),
+    ("agenda", "agenda", "jobs at once and every hour, a worker"),
+    ("sessions", "connect-mongo", "a session begins, goes on and ends"),
 ]
 
 

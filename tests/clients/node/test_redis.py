@@ -53,6 +53,13 @@ def test_bullmq_counts_its_workers_on_an_instance_of_its_own(stack: Cli) -> None
     record("BullMQ", node_version("bullmq"), "redis", "getWorkers()", result)
 
 
+def test_bull_board_has_an_instance_of_its_own(stack: Cli) -> None:
+    side_by_side(stack, "alone", run=partial(node, "bull_board"), instance="own")
+    did = "a queue of BullMQ: jobs listed, tried again"
+    result = "works on an instance of its own"
+    record("bull-board", node_version("@bull-board/api"), "redis", did, result)
+
+
 def test_bull(stack: Cli) -> None:
     side_by_side(stack, "old1", "old2", run=partial(node, "bull"))
     did = "jobs, retries, delayed and repeated jobs, progress by pub/sub, pause, clean, obliterate"
@@ -82,6 +89,14 @@ def test_socket_io_over_streams(stack: Cli) -> None:
 def test_keyv(stack: Cli) -> None:
     side_by_side(stack, "key1", "key2", run=partial(node, "keyv"))
     record("Keyv", node_version("@keyv/redis"), "redis", "values, iterator, clear")
+    did = "wrap, values, clear; over Keyv"
+    record("cache-manager", node_version("cache-manager"), "redis", did)
+
+
+def test_redlock(stack: Cli) -> None:
+    side_by_side(stack, "key1", "key2", run=partial(node, "redlock"))
+    did = "locks: acquire, extend, release, using()"
+    record("redlock", node_version("redlock"), "redis", did)
 
 
 def test_sessions_and_rate_limiters(stack: Cli) -> None:
