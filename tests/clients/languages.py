@@ -28,7 +28,14 @@ _PYTHON = HERE / "python"
 _OFTEN = ("drivers", "presets")
 _NPM = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 _MVN = ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
-_GEMS = ("ruby", "ruby-sidekiq", "ruby-redis-namespace", "ruby-actioncable")
+_GEMS = (
+    "ruby",
+    "ruby-sidekiq",
+    "ruby-redis-namespace",
+    "ruby-actioncable",
+    "ruby-activerecord",
+    "ruby-pg",
+)
 
 
 def node(script: str, env: Mapping[str, str], *arguments: str) -> str:
@@ -113,7 +120,7 @@ def go_program(name: str) -> Path:
 
 
 def gems() -> str:
-    """Ruby, with Debian's Sidekiq and Action Cable; installed when it is missing, by root."""
+    """Ruby, with Debian's Sidekiq and parts of Rails; installed when it is missing, by root."""
     if not Path(f"/usr/share/doc/{_GEMS[-1]}").exists():
         with alone("ruby"):
             flags = ("-qq", "install", "-y", "--no-install-recommends")
