@@ -20,11 +20,16 @@ from mngdb.engines.mongodb.client import NAME
 from mngdb.facts.denied import Refused, quoted
 from mngdb.spec.agent import MONITOR
 
+
+def _with(ids: Iterable[int]) -> re.Pattern[bytes]:
+    return re.compile(rb'"id":(?:%b),' % "|".join(map(str, ids)).encode())
+
+
 #: Ids of lines: the program and the login of a connection, and what it was refused.
 _PROGRAM, _IN, _OUT, _DENIED = 51800, {20250, 5286306}, {20249, 5286307}, 20436
 #: The lines with them.
-_REFUSALS = tuple(b'"id":%d,' % number for number in (*_OUT, _DENIED))
-_CONNECTIONS = tuple(b'"id":%d,' % number for number in (*_IN, _PROGRAM))
+_REFUSALS = _with((*_OUT, _DENIED))
+_WITH_CONNECTIONS = _with((*_OUT, _DENIED, *_IN, _PROGRAM))
 _CONNECTION = re.compile(r'"ctx":"(conn\d+)"')
 _DATE = re.compile(rb'^\{"t":\{"\$date":"([^"]+)"', re.MULTILINE)
 #: Connections that are remembered while the log is followed.
@@ -83,7 +88,7 @@ def relevant(piece: bytes, connections: set[bytes]) -> list[str]:
         return []
     return [
         line.text
-        for line in lines_with(piece, (*_REFUSALS, *_CONNECTIONS))
+        for line in lines_with(piece, _WITH_CONNECTIONS)
         if (one := _CONNECTION.search(line.text)) and one[1].encode() in connections
     ]
 
@@ -160,7 +165,7 @@ class Follower:
 
     def read(self, piece: bytes) -> list[Refused]:
         """What whole lines tell."""
-        lines = (line.text for line in lines_with(piece, (*_REFUSALS, *_CONNECTIONS)))
+        lines = (line.text for line in lines_with(piece, _WITH_CONNECTIONS))
         found = [
             Refused(one.login, one.at, "access" if one.command else "login", one.by_mngdb)
             for one in self._reader.refusals(lines)

@@ -35,9 +35,10 @@ _NAMES = 400
 #: What the log has for the name of a program that has not logged in.
 _UNNAMED = "[unknown]"
 #: Lines that are looked at, and bytes of a piece in which one begins.
-_WORDS, _FIRST = (b"ERROR:  ", b"FATAL:  "), 1 << 16
+_WORDS, _FIRST = re.compile(rb":  (?:(?<=ERROR:  )|(?<=FATAL:  ))"), 1 << 16
 #: The line of the statement, which is looked for where there are others.
 _STATEMENT = "\tSTATEMENT:  "
+_WITH_STATEMENTS = re.compile(rb"%b|:  (?<=\tSTATEMENT:  )" % _WORDS.pattern)
 #: Where in the statement it was, after the name.
 _PLACE = re.compile(r" at character \d+$")
 _KINDS = (
@@ -136,8 +137,7 @@ def refusals(piece: bytes, zone: ZoneInfo) -> list[Refusal]:
     refused: those are mngdb's own, whose clients cannot be imitated without their passwords."""
     found: list[Refusal] = []
     last: dict[str, int] = {}
-    wanted = (*_WORDS, _STATEMENT.encode()) if any(word in piece for word in _WORDS) else ()
-    for line in lines_with(piece, wanted):
+    for line in lines_with(piece, _WITH_STATEMENTS) if _WORDS.search(piece) else ():
         text = line.text if _START.match(line.text) else _joined(piece, line)
         start = _START.match(text)
         session = _SESSION.match(text, start.end()) if start else None
