@@ -242,3 +242,12 @@ def test_what_the_server_lacks_hides_no_refusal(stack: Cli) -> None:
     assert "shop cannot use postgres" not in whole
     for said in (problem, whole):
         assert said.index("pg_shadow") < said.index("does not have the extension none")
+
+
+def test_who_has_no_login_hides_no_refusal_of_redis_unseen(stack: Cli) -> None:
+    assert "are visible" not in stack.run("doctor", "shop").stderr
+    with redis_as(stack, "shop") as client:
+        for number in range(130):
+            with refused(redis.exceptions.AuthenticationError):
+                client.execute_command("AUTH", f"guest{number}", "wrong")
+    assert "redis: of what it refused its clients, the last" in stack.run("doctor", "shop").stderr

@@ -94,7 +94,7 @@ class Denials(Struct, frozen=True):
             return self.lost
         return (
             f"of what it refused its clients, the last {span(self.seen)} are visible: its log has "
-            "too many lines"
+            "too many entries"
         )
 
 

@@ -17,7 +17,8 @@ from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.look import pairs, told
 from mngdb.facts.denied import SHOWN, quoted, shape
 
-#: Entries: the server keeps 128 unless it is told otherwise (acllog-max-len).
+#: Entries that the server keeps unless it is told otherwise, and the setting; those that are read.
+KEPT, LENGTH = 128, "acllog-max-len"
 _MOST = "1000"
 #: Refusals in other words than the command's and an object's.
 _WITHIN = {"lua": " in a script", "multi": " in a transaction", "module": " in a module"}

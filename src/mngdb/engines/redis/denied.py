@@ -9,9 +9,18 @@ from msgspec.structs import replace
 
 from mngdb.engines.redis import permits
 from mngdb.engines.redis.acl import ADMIN, DEFAULT, by_login
-from mngdb.engines.redis.acl_log import Entry, entries, folded, writes
+from mngdb.engines.redis.acl_log import KEPT, LENGTH, Entry, entries, folded, writes
 from mngdb.engines.redis.client import Session
-from mngdb.facts.denied import OLD_CLIENT, Counted, Denials, Denied, Evidence, Probe, stranger
+from mngdb.facts.denied import (
+    OLD_CLIENT,
+    RECENT,
+    Counted,
+    Denials,
+    Denied,
+    Evidence,
+    Probe,
+    stranger,
+)
 from mngdb.model import DesiredInstance
 from mngdb.spec.redis import RedisGrant
 
@@ -24,6 +33,7 @@ _REMEDIES = {
 def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
     """Refusals. Raises UnobservableError where the login may not ask."""
     every, grants = entries(session), by_login(asked)
+    seen = _seen(asked, every)
     if asked.instance.adopt:  # mngdb's own question at a login, which others may not let it ask
         every = [one for one in every if (one.reason, one.object) != ("command", "ping")]
     writing = _writes(session, every, grants)
@@ -63,7 +73,15 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
             )
             for (reason, what), same in by_what.items()
         ]
-    return Denials(tuple(sorted(_others(found, evidence.probes), key=lambda one: one.age)))
+    others = _others(found, evidence.probes)
+    return Denials(tuple(sorted(others, key=lambda one: one.age)), seen)
+
+
+def _seen(asked: DesiredInstance, every: Sequence[Entry]) -> float | None:
+    """Seconds that a full list goes back: others' names fill it, also of who has no login."""
+    kept = asked.instance.spec.settings.get(LENGTH, KEPT)
+    oldest = max((one.age for one in every), default=RECENT)
+    return oldest if len(every) >= int(kept) and oldest < RECENT else None
 
 
 def _others(found: Iterable[Denied], probes: Sequence[Probe]) -> Iterator[Denied]:
