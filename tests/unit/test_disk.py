@@ -13,6 +13,7 @@ import pytest
 
 from mngdb import disk
 from mngdb.errors import MngdbError
+from mngdb.ops import crashes, probes, unfinished, wishes
 from mngdb.run import Account
 
 
@@ -195,3 +196,13 @@ def test_a_note_that_is_missing_or_empty_says_nothing(tmp_path: Path) -> None:
     assert disk.noted(path, dict[str, int], {"a": 7}) == {"a": 7}
     path.write_text('{"a": 1}')
     assert disk.noted(path, dict[str, int], {}) == {"a": 1}
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "7", '[["redis", 1]]', '{"redis": [1]}'])
+def test_damaged_notes_of_commands_are_none(tmp_path: Path, content: str) -> None:
+    for name in ("crashes", "probes", "unfinished", "stopped"):
+        (tmp_path / f"{name}.json").write_text(content)
+    assert not crashes.since_up(tmp_path)
+    assert not unfinished.read(tmp_path)
+    assert wishes.stopped(tmp_path) == frozenset()
+    assert probes.of(tmp_path, "redis") == []

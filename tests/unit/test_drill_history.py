@@ -59,6 +59,22 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     assert len(history.history(tmp_path)) == 1
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        "7",
+        '{"instance": "pg", "verdict": "pass", "at": "x", "rto": 1}',
+        '{"instance": "pg", "verdict": "pass", "at": 1, "rto": null}',
+    ],
+)
+def test_a_damaged_line_is_left_out(tmp_path: Path, line: str) -> None:
+    history.keep(tmp_path, drill("pass", 1.0))
+    with (tmp_path / "drills.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    assert [one["at"] for one in history.history(tmp_path)] == [1.0]
+
+
 def test_what_comes_after_such_a_line_is_kept(tmp_path: Path) -> None:
     history.keep(tmp_path, drill("pass", 1.0))
     with (tmp_path / "drills.jsonl").open("a") as file:

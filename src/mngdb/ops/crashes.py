@@ -21,11 +21,7 @@ _RECENT = timedelta(hours=1)
 
 def since_up(state: Path) -> dict[str, tuple[str, ...]]:
     """Unit to times (UTC, ISO 8601), the last one last. A damaged note is none."""
-    try:
-        found = json.loads(disk.read_own(_note(state)) or "{}")
-        return {str(unit): tuple(map(str, times)) for unit, times in found.items()}
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return {}
+    return disk.noted(_note(state), dict[str, tuple[str, ...]], {})
 
 
 def note(state: Path, unit: str) -> None:

@@ -52,9 +52,8 @@ def of(state: Path, instance: str) -> list[Probe]:
 
 def _read(state: Path) -> Iterator[_Noted]:
     since = time.time() - RECENT
-    try:
-        for instance, app, begun, ended in json.loads(disk.read_own(state / _FILE) or "[]"):
-            if float(ended) > since:
-                yield _Noted(str(instance), Probe(str(app), float(begun), float(ended)))
-    except (ValueError, TypeError):
-        return  # damaged: it is written anew
+    # a damaged one is written anew
+    rows = disk.noted(state / _FILE, list[tuple[str, str, float, float]], [])
+    for instance, app, begun, ended in rows:
+        if ended > since:
+            yield _Noted(instance, Probe(app, begun, ended))

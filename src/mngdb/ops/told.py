@@ -21,7 +21,7 @@ def note(context: Context, name: str) -> None:
     path = _path(context)
     with disk.alone(path.with_suffix(".lock")):
         settings = _settings(context.stack.source.alerts.channels[name])
-        found = _read(path) | {name: [time.time(), settings]}
+        found = _read(path) | {name: (time.time(), settings)}
         disk.write(path, json.dumps(found), durable=False)
 
 
@@ -51,11 +51,7 @@ def _path(context: Context) -> Path:
 
 
 def _read(path: Path) -> dict[str, tuple[float, str]]:
-    try:
-        found = json.loads(disk.read_own(path) or "{}")
-        return {str(name): (float(at), str(how)) for name, (at, how) in found.items()}
-    except (ValueError, TypeError, AttributeError):
-        return {}
+    return disk.noted(path, dict[str, tuple[float, str]], {})
 
 
 def _settings(channel: Channel) -> str:

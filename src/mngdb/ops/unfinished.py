@@ -18,11 +18,7 @@ _WIDE = 500
 
 def read(state: Path) -> dict[str, str]:
     """Instance to what the last `up` of it ended with. A damaged note is none."""
-    try:
-        found = json.loads(disk.read_own(_note(state)) or "{}")
-        return {str(name): str(text) for name, text in found.items()}
-    except (ValueError, AttributeError, RecursionError):
-        return {}
+    return disk.noted(_note(state), dict[str, str], {})
 
 
 def note(state: Path, names: Iterable[str], errors: Mapping[str, MngdbError]) -> None:

@@ -14,11 +14,7 @@ from mngdb import disk
 
 def stopped(state: Path) -> frozenset[str]:
     """The units. A damaged note is none: everything is started then."""
-    try:
-        found = json.loads(disk.read_own(_note(state)) or "[]")
-        return frozenset(str(unit) for unit in found)
-    except (ValueError, TypeError, RecursionError):
-        return frozenset()
+    return disk.noted(_note(state), frozenset[str], frozenset())
 
 
 def stop(state: Path, units: Iterable[str]) -> None:

@@ -23,8 +23,8 @@ _FILE = "drills.jsonl"
 _LOCK = "drills.lock"
 #: Seconds for which a drill that passed proves the backups (the guide: every quarter).
 _PROVED = 90 * 86_400.0
-#: What a line has to say.
-_NEEDED = frozenset({"instance", "at", "rto", "verdict"})
+#: What a line has to say; of that, what is in seconds.
+_NEEDED, _NUMBERS = frozenset({"instance", "at", "rto", "verdict"}), ("at", "rto")
 #: Drills of whom `usual` is told, and fewer than which tell nothing.
 _RECENT, _FEW = 10, 3
 #: Bytes of the history. Where it has grown to so many, its older half goes.
@@ -76,7 +76,7 @@ def checked(state: Path) -> chain.Checked:
 
 
 def history(state: Path) -> Sequence[dict[str, Any]]:
-    """Drills that ended, the oldest first. A line that was cut short is left out."""
+    """Drills that ended, the oldest first. A line that is cut short or damaged is left out."""
     try:
         found = (state / _FILE).lstat()
     except FileNotFoundError:
@@ -90,10 +90,10 @@ def _read(path: Path, *_: int) -> tuple[dict[str, Any], ...]:
     text = disk.read_own(path, limit=2 * _MOST) or ""
     found = []
     for line in text.split("\n"):
-        with suppress(ValueError):
+        with suppress(ValueError, TypeError, RecursionError):
             one = json.loads(line)
             if isinstance(one, dict) and one.keys() >= _NEEDED:
-                found.append(one)
+                found.append(one | {name: float(one[name]) for name in _NUMBERS})
     return tuple(found)
 
 
@@ -120,7 +120,7 @@ def usual(state: Path) -> dict[str, float]:
 
 def proved(state: Path) -> dict[str, str]:
     """Snapshot to the moment at which a drill of it passed last."""
-    found = (one for one in history(state) if one["verdict"] == "pass")
+    found = (one for one in history(state) if one["verdict"] == "pass" and "snapshot" in one)
     return {str(one["snapshot"]): iso(float(one["at"])) for one in found}
 
 
