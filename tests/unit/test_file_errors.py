@@ -84,6 +84,19 @@ def test_what_hands_write_is_told_by_its_cause_alone(text: str, said: str) -> No
     assert len(found.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("redis: {port: auto}\n  version: 8", "2:3: no key is expected here\n  hint: indent keys"),
+        ("redis:\n  version: 8\n   port: 5", "3:8: ':' is not expected here\n  hint: indent keys"),
+        ("apps: {a: {redis: a}\n", "',' or '}' is missing\n  hint: close each {"),
+        ("apps: {a: {redis: {commands: [a}}}", "',' or ']' is missing\n  hint: close each ["),
+    ],
+)
+def test_a_line_that_is_not_where_it_belongs(text: str, said: str) -> None:
+    assert said in refused(text)
+
+
 def test_a_key_that_is_missing_is_told_beside_the_typo_of_another() -> None:
     found = refused("postgres:\napps: {a: {postgres: {acces: readonly}}}")
     assert "the key 'database' is missing" in found

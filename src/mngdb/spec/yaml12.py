@@ -88,6 +88,21 @@ def type_of(text: str) -> str:
     return next((name for name, one in _PATTERNS.items() if one.fullmatch(text)), "str")
 
 
+#: The parser's words for a line that is not where it belongs, as sentence and hint.
+_LAYOUT = {
+    "did not find expected key": (
+        "no key is expected here",
+        "indent keys of one mapping alike; after { } nothing is indented further",
+    ),
+    "mapping values are not allowed in this context": (
+        "':' is not expected here",
+        "indent keys of one mapping alike, and quote a value that contains ': '",
+    ),
+    "did not find expected ',' or '}'": ("',' or '}' is missing", "close each { with }"),
+    "did not find expected ',' or ']'": ("',' or ']' is missing", "close each [ with ]"),
+}
+
+
 def compose(text: str, name: str) -> yaml.Node | None:
     """The one document in `text`, or None if there is none. Raises SpecError."""
     wrong = _FORBIDDEN.search(text)
@@ -112,6 +127,8 @@ def compose(text: str, name: str) -> yaml.Node | None:
             hint = f"put the value in quotes: '{star}'"
         elif _inside_braces(text, mark):
             hint = "inside { } and [ ], a value with ${…} needs quotes, or a line of its own"
+        else:
+            said, hint = _LAYOUT.get(said, (said, None))
         raise SpecError(f"{where}: {said}", hint) from None
     except (yaml.YAMLError, ValueError) as error:
         raise SpecError(f"{name}: {' '.join(str(error).split())}") from None
