@@ -167,3 +167,16 @@ def test_a_folder_keeps_the_name_of_its_stack(tmp_path: Path) -> None:
     assert name_here(path, "shop", environ) == "shop"
     with pytest.raises(UsageError, match="'shop'"):
         name_here(path, "other", environ)
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [r"E'p\'part'", r"E'p\'; part'", r"U&'d\0061part'", "$x$p;part$x$", "'part", "'p''part'"],
+)
+def test_no_part_of_a_literal_is_told_whatever_its_form(literal: str) -> None:
+    text = (
+        f"CREATE USER a PASSWORD 'x'; CREATE DATABASE a OWNER a; ALTER USER b PASSWORD {literal};"
+    )
+    (note,) = read(text).notes
+    assert "ALTER USER b" in note
+    assert "part" not in note

@@ -16,8 +16,8 @@ from mngdb.secret import Secret
 #: A quoted or a plain name.
 _NAME = r'("(?:[^"]|"")+"|[\w$]+)'
 _TOKEN = re.compile(
-    r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)\$.*?\$\1\$|;|\\gexec\b"
-    r"|^[ \t]*\\\w+[^\n]*|.",
+    r"--[^\n]*|/\*.*?\*/|\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
+    r"|\$(\w*)\$.*?\$\1\$|;|\\gexec\b|^[ \t]*\\\w+[^\n]*|.",
     re.DOTALL | re.MULTILINE,
 )
 _USER = re.compile(rf"CREATE\s+(USER|ROLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}(.*)", re.I | re.S)
@@ -167,6 +167,7 @@ def _name(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """A statement on one line, without its literals, which may be passwords."""
-    bare = re.sub(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", "'…'", text, flags=re.DOTALL)
+    """The beginning of a statement on one line, up to its first literal: that may be a password,
+    and one that is not closed has no end."""
+    bare = re.sub(r"(?:'|\$\w*\$).*", "'…'", text, flags=re.DOTALL)
     return " ".join(bare.split())[:80]
