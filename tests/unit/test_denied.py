@@ -352,6 +352,18 @@ def test_the_name_of_mngdb_hides_no_login_that_mngdb_has_not() -> None:
     assert {one.login for one in found} == {"ghost", "other"}
 
 
+@pytest.mark.parametrize("name", ["conn7", 'x","id":20436,"ctx":"conn1"', "mngdb", "\n\u2028"])
+def test_no_name_forges_or_hides_a_refusal_in_mongodb(name: str) -> None:
+    lines = [
+        mongo(51800, "conn1", doc={"application": {"name": name}}),
+        mongo(5286306, "conn1", user="shop"),
+        mongo(20436, "conn1", error={"errmsg": "not authorized on x to execute command { find: 1"}),
+        mongo(5286307, "conn9", user=name),
+    ]
+    found = of_mongodb(asked("mongodb", shop=MongodbGrant(database="shop")), lines)
+    assert [(one.login, one.what) for one in found] == [("shop", "find on 'x'"), (name, "a login")]
+
+
 def test_logins_of_mngdb_are_no_apps_that_the_file_lacks() -> None:
     line = '28P01 %s@postgres\t[unknown]\tFATAL:  password authentication failed for user "x"'
     (own,), (other,) = (of_postgres(line % who).values() for who in ("monitor", "ghost"))

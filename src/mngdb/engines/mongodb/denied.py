@@ -41,7 +41,7 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
     """Refusals. Raises UnobservableError where there is no log to be had."""
     lines, seen = look_back(evidence.pieces(), partial(relevant, connections=set()), moment)
     refusals = [*by_others(Reader().refusals(lines), evidence.probes)]
-    if any(one.login.startswith(UNKNOWN) for one in refusals):
+    if any(one.unknown for one in refusals):
         refusals = _named(session, refusals)
     remedy = partial(_remedy, asked.instance.granted(MongodbGrant), asked.instance.name)
     return Denials(grouped(refusals, evidence, remedy, lambda one: not one.command), seen)
@@ -50,7 +50,10 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
 def _named(session: Session, refusals: Iterable[Refusal]) -> list[Refusal]:
     """With the logins of connections that are still open. Raises UnobservableError."""
     logins = {f"{UNKNOWN}{one.id}": one.app for one in sessions.look(session).sessions}
-    return [replace(one, login=logins.get(one.login, one.login)) for one in refusals]
+    return [
+        replace(one, login=logins.get(one.login, one.login)) if one.unknown else one
+        for one in refusals
+    ]
 
 
 def _lacks(grant: MongodbGrant, one: Refusal) -> bool:
@@ -65,8 +68,8 @@ def _remedy(
     app = app_of(one.login)
     grant = grants.get(app)
     if grant is None:
-        gone = one.login.startswith(UNKNOWN)
-        return "its connection is closed, so its app is unknown" if gone else stranger(app, ADMIN)
+        gone = "its connection is closed, so its app is unknown"
+        return gone if one.unknown else stranger(app, ADMIN)
     if not one.command and one.database != SOURCE:
         return f"its client has to log in with authSource={SOURCE}, as 'mngdb env {app}' prints it"
     if not one.command:

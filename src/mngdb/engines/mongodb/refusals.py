@@ -74,6 +74,11 @@ class Refusal(Struct, frozen=True):
         return f"{self.command} on {quoted(place)}{into}"
 
     @property
+    def unknown(self) -> bool:
+        """Whether its login is not known; who fails to log in may call itself as it likes."""
+        return bool(self.command) and self.login.startswith(UNKNOWN)
+
+    @property
     def needs(self) -> str:
         """The database that the app would have to have."""
         return self.into or self.database if self.command else ""
