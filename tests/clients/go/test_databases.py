@@ -24,8 +24,10 @@ apps:
 #: Software, module, engine, and what is run.
 DID = [
     ("lib/pq", "github.com/lib/pq", "postgres", "database/sql: tables, transactions"),
+    ("sqlx (Go)", "github.com/jmoiron/sqlx", "postgres", "named queries, transactions"),
     ("pgx", "github.com/jackc/pgx/v5", "postgres", "pool, COPY, batches"),
     ("golang-migrate", "github.com/golang-migrate/migrate/v4", "postgres", "up, down, drop"),
+    ("goose", "github.com/pressly/goose/v3", "postgres", "up, down; its lock of a session"),
     ("River", "github.com/riverqueue/river", "postgres", "its migrations, workers, retries"),
     (
         "mongo-driver (Go)",

@@ -1,5 +1,5 @@
-// PostgreSQL by lib/pq (database/sql), pgx, golang-migrate and River; MongoDB by its driver. What
-// each makes it drops.
+// PostgreSQL by lib/pq (database/sql), sqlx, pgx, golang-migrate, goose and River; MongoDB by its
+// driver. What each makes it drops.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"testing/fstest"
 	"time"
 
 	"github.com/golang-migrate/migrate/v4"
@@ -15,7 +16,10 @@ import (
 	_ "github.com/golang-migrate/migrate/v4/source/file"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jmoiron/sqlx"
 	_ "github.com/lib/pq"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
@@ -36,8 +40,10 @@ func main() {
 	ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	libPq()
+	sqlxQueries()
 	pgxPool()
 	migrations()
+	gooseMigrations()
 	riverJobs()
 	mongoDriver()
 }
@@ -57,6 +63,20 @@ func libPq() {
 	Need(name == me, "the row")
 	_, err = db.ExecContext(ctx, "DROP TABLE plain")
 	Must(err)
+	Must(db.Close())
+}
+
+func sqlxQueries() {
+	db := sqlx.MustConnect("postgres", url)
+	db.MustExec("CREATE TABLE named (id serial PRIMARY KEY, name text)")
+	tx := db.MustBegin()
+	_, err := tx.NamedExec("INSERT INTO named (name) VALUES (:name)", map[string]any{"name": me})
+	Must(err)
+	Must(tx.Commit())
+	var names []string
+	Must(db.SelectContext(ctx, &names, "SELECT name FROM named"))
+	Need(len(names) == 1 && names[0] == me, "the row")
+	db.MustExec("DROP TABLE named")
 	Must(db.Close())
 }
 
@@ -96,6 +116,27 @@ func migrations() {
 	fault, databaseFault := moves.Close()
 	Must(fault)
 	Must(databaseFault)
+}
+
+func gooseMigrations() {
+	db, err := sql.Open("postgres", url)
+	Must(err)
+	locker, err := lock.NewPostgresSessionLocker()
+	Must(err)
+	text := "-- +goose Up\nCREATE TABLE goose (id int);\n-- +goose Down\nDROP TABLE goose;\n"
+	files := fstest.MapFS{"1_first.sql": {Data: []byte(text)}}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
+	Must(err)
+	_, err = provider.Up(ctx)
+	Must(err)
+	version, err := provider.GetDBVersion(ctx)
+	Must(err)
+	Need(version == 1, "version 1")
+	_, err = provider.DownTo(ctx, 0)
+	Must(err)
+	_, err = db.ExecContext(ctx, "DROP TABLE goose_db_version")
+	Must(err)
+	Must(provider.Close())
 }
 
 type Mail struct {
