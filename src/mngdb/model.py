@@ -279,6 +279,11 @@ class DesiredInstance(Struct, frozen=True):
         apps = {name: one for app in self.instance.grants for name, one in self.logins(app).items()}
         return {k: v for k, v in self.secrets.items() if k not in self.instance.grants} | apps
 
+    def login_secret(self, login: str) -> Secret | None:
+        """That of one of them; None: it has none."""
+        app = app_of(login)
+        return (self.logins(app) if app in self.instance.grants else self.secrets).get(login)
+
     def vault_secrets(self) -> dict[str, Secret]:
         """The same without those that are made up: nothing on a server can match them."""
         every = self.login_secrets().items()

@@ -4,6 +4,7 @@ not when its database becomes another app's. Nor does an owner keep `up` out of 
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 
 import psycopg
@@ -13,6 +14,7 @@ from mngdb.engines.postgres import locktable
 from tests.conftest import Cli
 from tests.live.clients import converge, planned
 from tests.live.postgres import pg, refused, sql, value
+from tests.live.scrapes import until
 
 pytestmark = [pytest.mark.live, pytest.mark.postgres]
 
@@ -224,6 +226,36 @@ def test_many_tables_change_hands_with_few_locks(cli: Cli) -> None:
     cli.write(head + READER + HEIR)
     converge(cli)
     assert owners(cli) == {"heir"}
+
+
+def test_a_hand_over_that_is_killed_is_finished_by_the_same_command(cli: Cli) -> None:
+    """Between two of its transactions: some tables are the new owner's, some the old one's."""
+    sql(cli, "DROP VIEW seen", "DROP TABLE item", app="evil")
+    sql(cli, "DROP FUNCTION borrowed(), written(), seal(), quiet(int)", app="evil")
+    with pg(cli, "evil") as evil:
+        evil.execute("; ".join(f"CREATE TABLE t{n} AS SELECT {n} AS i" for n in range(350)))
+    cli.write(HEAD + READER + HEIR)
+    with pg(cli, database="box") as admin, admin.transaction():
+        admin.execute("LOCK TABLE t250 IN ACCESS SHARE MODE")  # what it cannot pass
+        up = subprocess.Popen(
+            cli.argv("up"), cwd=cli.folder, env=cli.environ(), stdout=subprocess.DEVNULL
+        )
+        try:
+            until(lambda: "heir" in owners(cli) and "t0" in tables_of(cli, "heir"))
+        finally:
+            up.kill()
+            up.wait()
+        assert tables_of(cli, "evil") >= {"t250"}
+        assert "objects of evil → heir" in str(cli.json("plan")["steps"])
+    converge(cli)
+    assert owners(cli) == {"heir"}
+    assert [value(cli, f"SELECT i FROM t{n}", "heir", "box") for n in (0, 349)] == [0, 349]
+    assert value(cli, "SELECT i FROM t349", "evil", "box") == 349
+
+
+def tables_of(cli: Cli, owner: str) -> set[str]:
+    query = f"SELECT tablename FROM pg_tables WHERE tableowner = '{owner}'"
+    return {name for (name,) in sql(cli, query, database="box")}
 
 
 def test_a_lock_table_that_is_full_is_told(cli: Cli) -> None:

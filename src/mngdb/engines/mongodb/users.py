@@ -136,7 +136,7 @@ def login_of(asked: DesiredInstance, facts: Facts, user: User) -> logins.Login:
 
 
 def _agrees(asked: DesiredInstance, user: User) -> bool:
-    return knows(user, asked.login_secrets().get(user.name))
+    return knows(user, asked.login_secret(user.name))
 
 
 def _mark(asked: DesiredInstance, user: User) -> str:

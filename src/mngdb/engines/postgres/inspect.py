@@ -14,6 +14,7 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from mngdb.engines.postgres import auth_probe, changes, inspect_inside, inspect_passwords, render
 from mngdb.engines.postgres.batch import ask_each
+from mngdb.engines.postgres.belonging import Users
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Setting as Found
 from mngdb.engines.postgres.inspect_queries import queries
@@ -263,7 +264,7 @@ def _inside(
     closed: Sequence[str],
     grants: Mapping[str, PostgresGrant],
 ) -> Mapping[str, Seen[Inside]]:
-    deadline = time.monotonic() + _SECONDS
+    deadline, users = time.monotonic() + _SECONDS, Users(grants)
 
     def look(name: str) -> Inside:
         left = deadline - time.monotonic()
@@ -271,9 +272,7 @@ def _inside(
             raise UnobservableError("there was no time to inspect it")
         # VALUES: both words of each row are text
         apps = ", ".join(
-            f"({_text(app)}, {_text(grant.access)})"
-            for app, grant in grants.items()
-            if grant.covers(name)
+            f"({_text(app)}, {_text(grant.access)})" for app, grant in users.of(name).items()
         )
         try:
             with session.inside(name, left, **_GUARDS) as connection:

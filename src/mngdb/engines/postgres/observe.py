@@ -23,6 +23,7 @@ from mngdb.engines.postgres import (
     scram,
     system_rights,
 )
+from mngdb.engines.postgres.belonging import Users
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import (
     MARK,
@@ -305,14 +306,14 @@ def _databases(
         [prefix for grant in grants.values() for prefix in grant.prefixes],
         list(roles),
     )
-    covered = [name for name, *_ in rows if any(one.covers(name) for one in grants.values())]
+    users = Users(grants)
+    looked = [name for name, _, is_open, *_ in rows if into and is_open and users.of(name)]
     owners = {
         name: app
-        for app, grant in grants.items()
-        for name in covered
-        if grant.access == "owner" and grant.covers(name)
+        for name in looked
+        for app, grant in users.of(name).items()
+        if grant.access == "owner"
     }
-    looked = [name for name, _, is_open, *_ in rows if into and name in covered and is_open]
     look = partial(_look_into, session, roles=list(roles), adopt=asked.instance.adopt)
     jobs = {name: partial(look, name, owner=owners.get(name, "")) for name in looked}
     seen = _look_into_each(session, jobs, _AT_ONCE if asked.managed else 1)

@@ -82,6 +82,7 @@ class _Planner:
         self.asked, self.facts = asked, facts
         self.comment = MARK + asked.mark
         self.grants = asked.instance.granted(PostgresGrant)
+        self.users = belonging.Users(self.grants)
         self.notices: list[Notice] = []
         self.held: set[str] = set()  # apps whose role is not ours to change
         self.adopt = asked.instance.adopt
@@ -132,9 +133,9 @@ class _Planner:
                     ).format(),
                 )
         yield from (entry.let_in(self.statement, one) for one in self.facts.lockouts)
-        names = belonging.names(self.grants, self.facts.databases)
+        names = self.users.names(self.facts.databases)
         for name in names if self.facts.entered else ():
-            yield from about(self.database(name), belonging.app(self.grants, name))
+            yield from about(self.database(name), self.users.first(name))
         for app, grant in self.grants.items() if not self.facts.entered else ():
             for name in grant.names:
                 yield from about(self.entrance(app, name), app)
@@ -180,7 +181,7 @@ class _Planner:
 
     def unnamed(self) -> None:
         """Databases of apps that were given another one, or that were removed and pruned."""
-        found = belonging.unused(self.grants, self.facts)
+        found = belonging.unused(self.grants, self.users, self.facts)
         if found:
             names = ", ".join(f"{name} ({size})" for name, size in found)
             drop = f'DROP DATABASE "{found[0][0]}"'
@@ -276,12 +277,12 @@ class _Planner:
             statement = SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name))
             if passing:
                 statement = entry.if_there(statement)
-            users = [app for app, grant in self.grants.items() if grant.covers(name)]
+            users = self.users.of(name)
             text = f"PUBLIC's right to connect{outsiders.locked_out(found, users)}"
             yield self.statement("revoke", f"database {name}", text, statement)
 
     def database(self, name: str) -> Iterator[Step[Session]]:
-        users = {a: g for a, g in self.grants.items() if g.covers(name) and a not in self.held}
+        users = {a: g for a, g in self.users.of(name).items() if a not in self.held}
         if not users:
             return
         owner = next((app for app, grant in users.items() if grant.access == "owner"), None)
@@ -328,7 +329,7 @@ class _Planner:
             if not mended:
                 yield entry.unseen(self.step, what, found.unseen)
             return
-        ours = [app for app in self.facts.roles if app not in self.held]
+        ours = self.facts.roles.keys() - self.held
         yield from rights.steps(self.step, name, owner, users, found, ours, everybody=bool(mine))
         if found.inside:
             also = self.facts.system if name == self.facts.main else ()

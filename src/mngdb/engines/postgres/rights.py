@@ -89,13 +89,15 @@ def steps(
             "create", f"extension {extension}", f"in the database {name}", within(name, install)
         )
     if owner:
-        for before in sorted(set(inside.owners) & (set(ours) - {owner})):
+        for before in sorted(inside.owners.keys() & {*ours} - {owner}):
             code = "" if app_of(before) == owner else foreign_code(inside, before, owner)
             text = f"{inside.owners[before]} objects of {before} → {owner}{code}"
             step = make("grant", what, text, handover.from_role(name, before, owner))
             yield replace(step, destructive=bool(code))
     future = owner or found.owner
-    for app in sorted({*users, *ours}):
+    holders = {who for who, _ in found.granted} | {who for _, who, _ in inside.granted}
+    holders |= {who for *_, who, _ in inside.defaults}
+    for app in sorted({*users, *holders.intersection(ours)}):  # the rest have nothing to lose
         access = users[app].access if app in users else "none"
         yield from about(_for_app(make, name, app, access, future, found, inside), app_of(app))
     if everybody:

@@ -13,7 +13,7 @@ from mngdb.engines.postgres import alike, handover, scram
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.facts import Carried, Role
 from mngdb.model import Action, DesiredInstance, Step
-from mngdb.secret import SECOND, Secret
+from mngdb.secret import SECOND, Secret, app_of
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import many
 
@@ -23,7 +23,8 @@ _ME = SQL("CURRENT_USER")
 
 def login_of(asked: DesiredInstance, name: str, found: Role) -> logins.Login:
     """A role as the policy for logins sees it."""
-    agrees = found.password is True and name in asked.vault_secrets()
+    known = asked.login_secret(name) is not None and app_of(name) not in asked.unknown
+    agrees = found.password is True and known
     return logins.Login(name, found.mark, found.login, agrees)
 
 
