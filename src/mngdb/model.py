@@ -372,6 +372,7 @@ class Step(Struct, Generic[T_contra], frozen=True):
             "restart": self.restart,
             "destructive": self.destructive,
             **({"costs": self.costs} if self.costs else {}),
+            **({"app": self.app} if self.app else {}),
         }
 
 

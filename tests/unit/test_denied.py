@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -40,6 +42,16 @@ def asked(name: str, **grants: object) -> DesiredInstance:
     return cast("DesiredInstance", SimpleNamespace(instance=instance))
 
 
+def _session(line: str) -> str:
+    """A line with the ID of its session, where it is one's."""
+    return re.sub(r"^(?=[0-9A-Z]{5} )", f"{'6a4b1234.1f':<30} ", line)
+
+
+def written(*lines: str) -> bytes:
+    """A log of these."""
+    return "".join(f"{AT} {_session(line)}\n" for line in lines).encode()
+
+
 def of_postgres(*lines: str, probes: Sequence[Probe] = ()) -> dict[str, Denied]:
     grants = {
         "shop": PostgresGrant(database="shop"),
@@ -47,9 +59,8 @@ def of_postgres(*lines: str, probes: Sequence[Probe] = ()) -> dict[str, Denied]:
         "batch": PostgresGrant(database="lone", access="readwrite"),
     }
     session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul", PREFIX)])
-    written = "".join(f"{AT} {line}\n" for line in lines).encode()
     wanted = asked("postgres", **grants)
-    found = postgres.look(session, wanted, Evidence(iter([written]), always, probes)).found
+    found = postgres.look(session, wanted, Evidence(iter([written(*lines)]), always, probes)).found
     return {one.what: one for one in found}
 
 
@@ -277,12 +288,18 @@ def test_who_has_no_login_makes_no_evidence_in_postgres() -> None:
     (one,) = of_postgres(f"28000 {forged}_x@db\t{end}").values()
     assert one.what.startswith("a login")
     assert "shop" not in {one.app for one in of_postgres(f"28000 x@{forged}\t{end}").values()}
-    # with a line break, with two, with what looks like the lines around it
-    assert not of_postgres("28000 x", f"{forged}@d\t{end}")
-    assert not of_postgres("28000 x LOG:  ", f"{forged}\n\t{end}", "LOG:  x")
-    assert not of_postgres("28000 x LOG:  ", f"{forged}\n{end}", "LOG:  x")
-    assert not of_postgres("28000 x LOG:  ", f"{forged}\n{AT[:20]}z\t{end}")
-    assert not of_postgres("28000 x LOG:  ", f"{forged}\n{AT}\t{end}")
+    # with line breaks: a name has no room for what a line begins with, wherever that is cut
+    line = f"\n{AT} {_session(forged)}"
+    for name in (line[start:][:63] for start in range(len(line))):
+        for names in (f"{name}@d", f"x@{name}", f"{name}@{name}"):
+            for seen in (f"{names}\t{end}", f"{names}\n\t{end}"):
+                log = written(f"28000 {seen}", "LOG:  x", f"28000 {seen}")
+                said = [one.what for one in postgres_log.refusals(log, ZoneInfo("UTC"))]
+                assert all(what.startswith("a login") for what in said), names
+    # a database of an app's own, in which it is refused something
+    mine = f"report@\n{line[1:63]}"
+    (one,) = of_postgres(f"42501 {mine}\tapp\tERROR:  {denied}").values()
+    assert one.login == "report"
     # in words of the statement, and of what an app raises
     assert not of_postgres(f"P0001 shop@shop\tapp\tERROR:  {denied}")
     assert not of_postgres(f"42601 shop@shop\tapp\tSTATEMENT:  '\tERROR:  {denied}")
@@ -379,13 +396,12 @@ def test_refusals_are_read_as_a_log_grows() -> None:
     found = follower.read(f"{denied}\n{login}\n{login}\n".encode())
     assert [(one.login, one.kind) for one in found] == [("shop", "access"), ("ghost", "login")]
     lines = [
-        f"{AT} 42501 shop@shop\tapp\tERROR:  permission denied for table t",
-        f'{AT} 28P01 shop@shop\t[unknown]\tFATAL:  password authentication failed for user "shop"',
-        f"{AT} 57P05 shop@shop\tapp\tFATAL:  terminating connection due to idle-session timeout",
-        f'{AT} 53300 shop@shop\t[unknown]\tFATAL:  too many connections for role "shop"',
-        "",
+        "42501 shop@shop\tapp\tERROR:  permission denied for table t",
+        '28P01 shop@shop\t[unknown]\tFATAL:  password authentication failed for user "shop"',
+        "57P05 shop@shop\tapp\tFATAL:  terminating connection due to idle-session timeout",
+        '53300 shop@shop\t[unknown]\tFATAL:  too many connections for role "shop"',
     ]
-    read = postgres_log.Reader("Asia/Seoul").read("\n".join(lines).encode())
+    read = postgres_log.Reader("Asia/Seoul").read(written(*lines))
     assert [(one.login, one.kind) for one in read] == [("shop", "access"), ("shop", "login")]
 
 
@@ -435,10 +451,10 @@ def test_a_log_that_only_its_owner_may_read_is_not_visible(tmp_path: Path) -> No
         ops.look(context, engine, None, wanted)
 
 
-def changed(state: Path, what: str, ago: float) -> None:
+def changed(state: Path, what: str, ago: float, app: str = "") -> None:
     """Something was changed so many seconds ago."""
     at = datetime.now(UTC) - timedelta(seconds=ago)
-    step = {"instance": "pg", "result": "done", "object": what, "time": at.isoformat()}
+    step = {"instance": "pg", "result": "done", "object": what, "time": at.isoformat(), "app": app}
     (state / "audit.log").write_text(json.dumps(step) + "\n")
 
 
@@ -446,6 +462,16 @@ def test_what_an_app_was_refused_before_its_last_change_is_no_news(tmp_path: Pat
     assert concern(tmp_path, 0.0, 60.0, 7200.0) == [True, True, False]
     changed(tmp_path, "role monitor", 30)
     assert concern(tmp_path, 0.0, 60.0) == [True, False]
+
+
+def test_a_change_is_of_the_app_whose_line_asks_for_it(tmp_path: Path) -> None:
+    changed(tmp_path, "database shop", 30, "rep")
+    assert concern(tmp_path, 60.0, app="rep") == [False]
+    assert concern(tmp_path, 60.0, app="shop") == [True], "the database alone is called so"
+    changed(tmp_path, "extension vector", 30, "shop")
+    assert concern(tmp_path, 60.0, app="shop") == [False]
+    changed(tmp_path, "database shop", 30)
+    assert concern(tmp_path, 60.0, app="shop") == [True]
 
 
 def test_an_app_that_left_the_file_was_changed_too(tmp_path: Path) -> None:

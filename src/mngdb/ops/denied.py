@@ -22,6 +22,8 @@ from mngdb.targets.process import logs
 
 #: Bytes of the stack's audit log that are looked through.
 _AUDIT = 1 << 17
+#: What engines call a login.
+_LOGINS = frozenset({"role", "user"})
 
 
 def look(context: Context, engine: Diagnose[S], session: S, asked: DesiredInstance) -> Denials:
@@ -74,10 +76,16 @@ def _changed(context: Context, instance: Instance) -> Mapping[str, float]:
             at = datetime.fromisoformat(step["time"]).timestamp()
             if step["instance"] != instance.name or step["result"] != "done":
                 continue
-            # `role shop`, and `shop` alone where an engine has no word for its logins
-            words = step["object"].split()
+            app = step.get("app") or _login(step["object"])
         except (ValueError, LookupError, TypeError, AttributeError):
             continue  # the first one is cut off
         if at <= now:
-            found.update(dict.fromkeys(words[1:] or words, now - at))
+            found[app] = now - at
     return found
+
+
+def _login(changed: str) -> str:
+    """The login that an object of a step is: `role shop`, and `shop` alone where an engine has no
+    word for its logins; '' for any other."""
+    word, _, name = changed.partition(" ")
+    return name if word in _LOGINS else "" if name else word

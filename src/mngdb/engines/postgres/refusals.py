@@ -15,21 +15,21 @@ from msgspec.structs import replace
 
 from mngdb.engines.log_search import Line, lines_with
 from mngdb.engines.postgres.client import NAME
-from mngdb.engines.postgres.render import ADMIN
+from mngdb.engines.postgres.render import ADMIN, SESSION
 from mngdb.facts.denied import Refused, quoted
 from mngdb.spec.agent import MONITOR
 from mngdb.words import VERBS
 
 #: How PREFIX has lines begin: the moment, the process.
 _START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) [\w+-]{3,} \[(\d+)\] ")
-_START_OF_LINE = re.compile(_START.pattern.encode(), re.MULTILINE)
-#: The rest of a session's line: the SQLSTATE, which no client chooses, and the login.
-_SESSION = re.compile(r"([0-9A-Z]{5}) ([^@]+)@")
+#: The rest of a session's line: its ID, the SQLSTATE, which no client chooses, and the login.
+_SESSION = re.compile(rf"[0-9a-f. ]{{{SESSION}}} ([0-9A-Z]{{5}}) ([^@]+)@")
 #: The database, the program, the level and the text. Of the names, a database's alone may have a
 #: tab, so that the last place counts.
 _SAID = re.compile(r"(.*)\t([ -~]+)\t([A-Z]{3,}\d?):  (.*)", re.DOTALL)
-#: How the line begins that follows one of the server's.
-_NEXT = re.compile(_START.pattern[1:].encode() + rb"(?:[0-9A-Z]{5} [^@]+@|[A-Z]{3,}\d?:  )")
+#: How a line of the server's begins, whole.
+_BEGIN = re.compile(rf"{_START.pattern}(?:{_SESSION.pattern}|[A-Z]{{3,}}\d?:  )")
+_BEGIN_OF_LINE = re.compile(_BEGIN.pattern.encode(), re.MULTILINE)
 #: Bytes before a line in which its record begins, where a database has line breaks in its name.
 _NAMES = 400
 #: What the log has for the name of a program that has not logged in.
@@ -124,7 +124,7 @@ class Refusal(Struct, frozen=True):
 
 def moment(piece: bytes, zone: ZoneInfo) -> float | None:
     """When a piece of the log begins."""
-    found = _START_OF_LINE.search(piece, 0, _FIRST)
+    found = _BEGIN_OF_LINE.search(piece, 0, _FIRST)
     return None if found is None else _at(found[1].decode(), zone)
 
 
@@ -138,7 +138,7 @@ def refusals(piece: bytes, zone: ZoneInfo) -> list[Refusal]:
     found: list[Refusal] = []
     last: dict[str, int] = {}
     for line in lines_with(piece, _WITH_STATEMENTS) if _WORDS.search(piece) else ():
-        text = line.text if _START.match(line.text) else _joined(piece, line)
+        text = line.text if _BEGIN.match(line.text) else _joined(piece, line)
         start = _START.match(text)
         session = _SESSION.match(text, start.end()) if start else None
         if start is None or session is None:
@@ -159,10 +159,9 @@ def refusals(piece: bytes, zone: ZoneInfo) -> list[Refusal]:
         said = _said(level, _PLACE.sub("", message), state)
         if said is None or (program == NAME and login in {ADMIN, MONITOR}):
             continue
-        if _stands_alone(piece, line.end):
-            last[pid] = len(found)
-            own = program in {NAME, _UNNAMED}
-            found.append(Refusal(login, database, _at(at, zone), said, state, by_mngdb=own))
+        last[pid] = len(found)
+        own = program in {NAME, _UNNAMED}
+        found.append(Refusal(login, database, _at(at, zone), said, state, by_mngdb=own))
     return found
 
 
@@ -177,15 +176,8 @@ def _said(level: str, text: str, state: str) -> dict[str, str] | None:
 
 def _joined(piece: bytes, line: Line) -> str:
     """A line with those before it, from where its record begins."""
-    begun = [one.start() for one in _START_OF_LINE.finditer(piece, line.start - _NAMES, line.start)]
+    begun = [one.start() for one in _BEGIN_OF_LINE.finditer(piece, line.start - _NAMES, line.start)]
     return piece[begun[-1] : line.end].decode(errors="replace") if begun else ""
-
-
-def _stands_alone(piece: bytes, end: int) -> bool:
-    """Whether a line is the server's, and no part of a user's or a database's name: the log has
-    these as a client gives them, with their line breaks, before any password. PostgreSQL cuts them
-    to 63 bytes, which have no room for the end of a line of ours and the begin of another."""
-    return end + 1 >= len(piece) or _NEXT.match(piece, end + 1) is not None
 
 
 class Reader:

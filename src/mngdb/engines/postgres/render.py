@@ -24,9 +24,13 @@ ADMIN = "postgres"
 RESTORER = "mngdb_restoring"
 #: The setting by which commits wait for the store.
 AWAITED = "synchronous_standby_names"
-#: How lines of the log begin. Clients choose the names: the SQLSTATE stands before them. That of a
-#: program is between tabs, since PostgreSQL leaves nothing in it but printable ASCII.
-PREFIX = "%m [%p] %q%e %u@%d\t%a\t"
+#: Columns of a session's ID in the log.
+SESSION = 30
+#: How lines of the log begin. Clients choose the names, which may have line breaks: the SQLSTATE
+#: stands before them, and all that does takes more than the 63 bytes of a name, so that none has
+#: room for the begin of a line. That of a program is between tabs: PostgreSQL leaves nothing in it
+#: but printable ASCII.
+PREFIX = f"%m [%p] %q%-{SESSION}c %e %u@%d\t%a\t"
 #: The name in pg_ident.conf of those who may administer over the socket.
 _MAP = "mngdb"
 #: The major version whose pg_hba.conf takes regular expressions.

@@ -80,14 +80,14 @@ def steps(
     `everybody`: whether PUBLIC's rights are ours to take."""
     inside = found.inside or Inside(totals={"schema": 1})
     what = f"database {name}"
-    wanted_extensions = {e for grant in users.values() for e in grant.extensions}
-    for extension in sorted(wanted_extensions - inside.extensions):
+    asking = {extension: app for app, grant in users.items() for extension in grant.extensions}
+    for extension in sorted(asking.keys() - inside.extensions):
         install = SQL(
             "SET LOCAL search_path = public; CREATE EXTENSION IF NOT EXISTS {} CASCADE"
         ).format(Identifier(extension))
-        yield make(
-            "create", f"extension {extension}", f"in the database {name}", within(name, install)
-        )
+        text = f"in the database {name}"
+        step = make("create", f"extension {extension}", text, within(name, install))
+        yield replace(step, app=asking[extension])
     if owner:
         for before in sorted(inside.owners.keys() & {*ours} - {owner}):
             code = "" if app_of(before) == owner else foreign_code(inside, before, owner)

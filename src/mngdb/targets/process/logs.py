@@ -228,7 +228,7 @@ def _texts(lines: Iterable[bytes]) -> Iterator[str]:
 
 
 #: What a session of PostgreSQL was refused says nothing of the server, unless it panics.
-_OF_SESSION = re.compile(r"^\t| \[\d+\] (?:[0-9A-Z]{5} )?\S+@(?!.*\tPANIC:  )")
+_OF_SESSION = re.compile(r"^\t| \[\d+\] (?:[0-9a-f.]+ +[0-9A-Z]{5} )?\S+@(?!.*\tPANIC:  )")
 #: What servers say while all is well: Redis' notices, PostgreSQL's accounts of its work. A server
 #: that is killed has no last words, and these are not why it ended.
 _ROUTINE = re.compile(
