@@ -377,6 +377,7 @@ def test_doctor_takes_a_login_of_others_as_it_is(teams: Teams, cli: Cli) -> None
             postgres.sql("REVOKE CONNECT ON DATABASE grafana FROM PUBLIC, grafana")
             assert "mngdb up --allow 'database grafana'" in cli.run("doctor", "grafana").stdout
             postgres.sql("CREATE DATABASE hr")
+            postgres.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "hr")  # as since 15
             file = cli.folder / "mngdb.yaml"
             file.write_text(file.read_text() + "  pay: {postgres: hr}\n")
             cli.ok("up")

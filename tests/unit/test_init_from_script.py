@@ -10,17 +10,21 @@ import yaml
 
 from mngdb.engines.postgres.init_sql import read
 from mngdb.errors import UsageError
-from mngdb.facts.found import FoundServer
+from mngdb.facts.found import FoundApp, FoundServer
 from mngdb.identity.locate import locate
 from mngdb.ops.adopt import (
     _own_name,
-    adopt,
+    describe,
     name_here,
+    refuse_existing,
     refuse_missing,
     sources,
     with_passwords,
+    write,
 )
-from mngdb.ops.adopt_text import Part
+from mngdb.ops.adopt_text import Part, written
+from mngdb.ops.context import Context
+from mngdb.ops.secrets import Put, put
 from mngdb.spec.load import load
 
 SCRIPT = r"""
@@ -52,7 +56,10 @@ def test_users_databases_and_rights_are_read_and_passwords_are_not_written(
 ) -> None:
     script, path = tmp_path / "init.sql", tmp_path / "mngdb.yaml"
     script.write_text(SCRIPT)
-    done = adopt(path, "mng", [], [script], "local", {})
+    environ = {"MNGDB_STATE_HOME": str(tmp_path / "home")}
+    found = describe(path, "mng", [], [script], "local", environ)
+    assert not path.exists()
+    assert write(found, environ) == {}
     text = path.read_text()
     assert "secret" not in text
     assert yaml.safe_load(text)["apps"] == {
@@ -65,12 +72,50 @@ def test_users_databases_and_rights_are_read_and_passwords_are_not_written(
     assert not stack.instances["postgres"].adopt
     for word in ("CREATEDB", "GRANT INSERT ON orders", "DO '…'", "Clerk 2", "boss", "readers"):
         assert word in text
-    assert {name: one.reveal() for name, one in done.passwords.items()} == {
+    assert {name: one.reveal() for name, one in found.file.passwords.items()} == {
         "postgres_grafana": "graf;a's-secret",
         "postgres_keycloak": "keycloak-secret",
         "postgres_shop": "shop-secret",
         "postgres_reader": "reader-secret",
     }
+
+
+def test_a_kill_before_all_passwords_are_kept_leaves_what_the_same_command_finishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, path = tmp_path / "init.sql", tmp_path / "mngdb.yaml"
+    script.write_text(SCRIPT)
+    environ = {"MNGDB_STATE_HOME": str(tmp_path / "home")}
+    kept: list[str] = []
+
+    def killed(context: Context, name: str, value: str) -> Put:
+        if kept:
+            raise KeyboardInterrupt
+        kept.append(name)
+        return put(context, name, value)
+
+    monkeypatch.setattr("mngdb.ops.adopt.put", killed)
+    found = describe(path, "mng", [], [script], "local", environ)
+    with pytest.raises(KeyboardInterrupt):
+        write(found, environ, keep=True)
+    assert not path.exists()
+    monkeypatch.undo()
+    again = describe(path, name_here(path, "mng", environ), [], [script], "local", environ)
+    assert write(again, environ, keep=True) == {}
+    vault = Context.open(load([path], environ), environ).vault
+    stored = vault.get_many(again.file.passwords)
+    assert {n: one.usable() for n, one in stored.items()} == again.file.passwords
+
+
+def test_a_file_whose_directory_is_missing_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a directory"):
+        refuse_existing(tmp_path / "missing" / "mngdb.yaml")
+
+
+def test_logins_that_are_comments_are_counted_by_their_whole_names() -> None:
+    apps = (FoundApp("a:x", {"keys": "x:*"}, ("a note",)), FoundApp("a:y", {"keys": "y:*"}))
+    found = FoundServer(apps=(*apps, FoundApp("gone", None, ("it is disabled",))))
+    assert written("mng", [Part("redis", "redis://admin@db", found)], "").described == 3
 
 
 @pytest.mark.parametrize("text", ["", "CREATE TABLE x ();", "-- CREATE USER x;", "'", "$$", "\\c"])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import click
 
 from mngdb.cli.common import Options, in_full, say, say_json, tell
-from mngdb.errors import UsageError
+from mngdb.errors import MngdbError, UsageError
 from mngdb.ops import adopt as work
 from mngdb.spec.target_info import DEFAULT_TARGET
 from mngdb.words import many
@@ -45,26 +45,29 @@ def adopt(
     ask = partial(_ask, answers=answers, hint=hint)
     ready = [*work.with_passwords(servers, ask, os.environ)]
     target = options.target or DEFAULT_TARGET
-    done = work.adopt(path, name, ready, scripts, target, os.environ)
-    if done.name != name:
+    found = work.describe(path, name, ready, scripts, target, os.environ)
+    kept = _wanted(options, found, keep=keep)
+    refused = work.write(found, os.environ, keep=kept)
+    if found.stack.name != name:
         tell(
             f"note: logins on these servers belong to another stack named {name}; this one is "
-            f"named {done.name}"
+            f"named {found.stack.name}"
         )
         tell(f"  hint: if it is the same stack, run mngdb with its file, not with {path}")
-    kept = _offered(options, done, keep=keep)
+    _tell_kept(found, refused, kept=kept)
+    apps, described = found.file.apps, found.file.described
     if options.json:
         say_json(
             {
                 "file": str(path),
-                "name": done.name,
-                "apps": done.apps,
-                "described": done.described,
-                "passwords": sorted(done.passwords) if kept else [],
+                "name": found.stack.name,
+                "apps": apps,
+                "described": described,
+                "passwords": sorted(found.file.passwords) if kept else [],
             }
         )
         return
-    said = f"{many(done.apps, 'app')}, {many(done.described, 'login')} as comments"
+    said = f"{many(apps, 'app')}, {many(described, 'login')} as comments"
     say(in_full(f"wrote {path} ({said}); next: mngdb plan"))
 
 
@@ -93,19 +96,24 @@ def _answers(path: Path | None, *, piped: bool) -> Iterator[str] | None:
         raise UsageError(f"{path} cannot be read: {why}") from None
 
 
-def _offered(options: Options, done: work.Written, *, keep: bool) -> bool:
-    """Passwords of a script go into the vault where a person agrees. Returns whether they did."""
-    if not done.passwords:
-        return False
-    count = many(len(done.passwords), "password")
-    asks = not keep and not options.json and sys.stdin.isatty()
-    if keep or (asks and click.confirm(f"store {count} of the script in the vault?", err=True)):
-        refused = work.keep_passwords(done.path, done.passwords, os.environ)
-        stored = many(len(done.passwords) - len(refused), "password")
-        tell(f"note: {stored} of the script stored in the vault, none in {done.path}")
-        for error in refused.values():
-            tell(f"note: not stored, 'mngdb up' makes a new one: {error.message}")
-        return True
-    tell(f"note: {count} of the script not copied: 'mngdb up' makes new ones")
-    tell(f"  hint: to keep one: mngdb secret set {sorted(done.passwords)[0]}")
-    return False
+def _wanted(options: Options, found: work.Described, *, keep: bool) -> bool:
+    """Whether passwords of a script go into the vault: where the command or a person says so."""
+    if keep or not found.file.passwords or options.json or not sys.stdin.isatty():
+        return keep
+    count = many(len(found.file.passwords), "password")
+    return click.confirm(f"store {count} of the script in the vault?", err=True)
+
+
+def _tell_kept(found: work.Described, refused: Mapping[str, MngdbError], *, kept: bool) -> None:
+    passwords = found.file.passwords
+    if not passwords:
+        return
+    if not kept:
+        count = many(len(passwords), "password")
+        tell(f"note: {count} of the script not copied: 'mngdb up' makes new ones")
+        tell(f"  hint: to keep one: mngdb secret set {min(passwords)}")
+        return
+    stored = many(len(passwords) - len(refused), "password")
+    tell(f"note: {stored} of the script stored in the vault, none in {found.path}")
+    for error in refused.values():
+        tell(f"note: not stored, 'mngdb up' makes a new one: {error.message}")

@@ -107,9 +107,11 @@ def _strange(files: Iterable[Path], owners: Collection[int]) -> Iterator[tuple[P
     files = [*files]
     yield from _strange_links(files, owners)
     for file in files:
-        if not file.is_file():
+        there = file.exists()
+        if there and not file.is_file():
             continue  # a pipe of the shell that called us: `-f <(…)`
-        for path in (file.resolve(), file.resolve().parent):
+        own = (file.resolve(),) if there else ()  # one that is about to be written has a folder
+        for path in (*own, file.resolve().parent):
             owner = path.stat().st_uid
             if owner not in owners:
                 yield path, owner

@@ -12,22 +12,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mngdb.engines.protocol import AnyEngine
-from mngdb.errors import ConnectError, MngdbError, SecretError, SpecError, UsageError, of_system
+from mngdb.errors import ConnectError, MngdbError, SecretError, SpecError, UsageError
 from mngdb.facts.found import FoundServer
 from mngdb.identity.home import home
 from mngdb.identity.locate import folder_of, locate
 from mngdb.identity.record import records
 from mngdb.model import Access, DesiredInstance
 from mngdb.ops import registry
-from mngdb.ops.adopt_text import Part, written
+from mngdb.ops.adopt_text import Part, Text, written
 from mngdb.ops.context import Context
 from mngdb.ops.init import create
 from mngdb.ops.secrets import put
 from mngdb.secret import Secret, generate
 from mngdb.spec import source
 from mngdb.spec.engine_info import ENGINE_INFO
-from mngdb.spec.load import build, load
+from mngdb.spec.load import build
 from mngdb.spec.names import check_plain
+from mngdb.spec.stack import Stack
 from mngdb.spec.target_info import DEFAULT_STACK
 from mngdb.vaults.environ import EnvironVault
 
@@ -72,17 +73,15 @@ class Source(Struct, frozen=True):
         return (found[2] or "") if found else ""
 
 
-class Written(Struct, frozen=True):
-    """What `init --from` made: the file, how many apps are in it, and what it told."""
+class Described(Struct, frozen=True):
+    """What `init --from` saw, and the file that says so; nothing is written yet."""
 
     path: Path
-    name: str
-    """The stack's: another than the one asked for, where a stack of that name has logins there."""
-    apps: int
-    described: int
-    """Logins that are comments."""
-    passwords: Mapping[str, Secret]
-    """Of apps that a script has, by the vault's names; they are in no file."""
+    stack: Stack
+    """Its name is another than the one asked for, where a stack of that name has logins there."""
+    file: Text
+    admins: Mapping[str, Secret]
+    """Passwords of administrators, by the vault's names."""
 
 
 def sources(given: Sequence[str], *, typed: bool) -> list[Source]:
@@ -137,17 +136,16 @@ def with_passwords(
         yield replace(one, password=secret)
 
 
-def adopt(
+def describe(
     path: Path,
     name: str,
     servers: Sequence[Source],
     scripts: Sequence[Path],
     target: str,
     environ: Mapping[str, str],
-) -> Written:
-    """Look at the servers, read the scripts, write the file; keep the passwords of administrators.
-    Raises UsageError, ConnectError, UnobservableError: then nothing is written."""
-    refuse_existing(path)
+) -> Described:
+    """Look at the servers and read the scripts. Raises UsageError, ConnectError,
+    UnobservableError."""
     parts = [Part(one.name, one.url, _seen(name, one)) for one in servers]
     taken = [*servers]
     for script in scripts:
@@ -155,16 +153,30 @@ def adopt(
         part = Part(_free(engine, taken), "", found, script.name)
         taken.append(Source(part.name, ""))
         parts.append(part)
-    name = _own_name(name, path, parts, environ)
-    text = written(name, parts, target)
-    build(source.parse(text.text, str(path), {}), (path,))
-    create(path, text.text)
-    try:
-        _keep(path, servers, environ)
-    except (MngdbError, OSError) as error:
-        path.unlink(missing_ok=True)
-        raise of_system(error) from None
-    return Written(path, name, text.apps, text.described, text.passwords)
+    file = written(_own_name(name, path, parts, environ), parts, target)
+    stack = build(source.parse(file.text, str(path), {}), (path,))
+    admins = {f"{one.name}_admin": one.password for one in servers if one.password}
+    return Described(path, stack, file, admins)
+
+
+def write(
+    found: Described, environ: Mapping[str, str], *, keep: bool = False
+) -> dict[str, MngdbError]:
+    """Keep the passwords of administrators and, with `keep`, those of apps that a script has; then
+    write the file. The file is last: without it, the same command can be run again. Returns by
+    name why an app's password was not kept. Raises UsageError, SecretError, OSError."""
+    refuse_existing(found.path)
+    context = Context.open(found.stack, environ)
+    for name, secret in found.admins.items() if context.vault.writable else ():
+        put(context, name, secret.reveal())
+    refused: dict[str, MngdbError] = {}
+    for name, secret in found.file.passwords.items() if keep else ():
+        try:
+            put(context, name, secret.reveal())
+        except SecretError as error:
+            refused[name] = error
+    create(found.path, found.file.text)
+    return refused
 
 
 def name_here(path: Path, name: str, environ: Mapping[str, str]) -> str:
@@ -187,24 +199,12 @@ def refuse_missing(scripts: Iterable[Path]) -> None:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raises UsageError where the file is there: nobody is asked for a password in vain."""
+    """Raises UsageError where the file is there, or has no directory: nobody is asked for a
+    password in vain."""
     if path.exists() or path.is_symlink():
         raise UsageError(f"{path} exists already", "name another with -f")
-
-
-def keep_passwords(
-    path: Path, passwords: Mapping[str, Secret], environ: Mapping[str, str]
-) -> dict[str, MngdbError]:
-    """Put the passwords of apps into the vault of the stack that was written. Returns by name why
-    one was not: the others are kept."""
-    context = Context.open(load([path], environ, None), environ)
-    refused: dict[str, MngdbError] = {}
-    for name, secret in passwords.items():
-        try:
-            put(context, name, secret.reveal())
-        except SecretError as error:
-            refused[name] = error
-    return refused
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: {path.parent} is not a directory", "create it")
 
 
 def _own_name(name: str, path: Path, parts: Sequence[Part], environ: Mapping[str, str]) -> str:
@@ -225,13 +225,6 @@ def _is_plain(name: str) -> bool:
         return check_plain(name) == name
     except ValueError:
         return False
-
-
-def _keep(path: Path, servers: Sequence[Source], environ: Mapping[str, str]) -> None:
-    context = Context.open(load([path], environ, None), environ)
-    for one in servers:
-        if one.password is not None and context.vault.writable:
-            put(context, f"{one.name}_admin", one.password.reveal())
 
 
 def _seen(stack: str, one: Source) -> FoundServer:

@@ -64,11 +64,13 @@ def written(name: str, parts: Sequence[Part], target: str) -> Text:
     apps: dict[str, dict[str, Any]] = {}
     notes: dict[str, list[str]] = {}
     others: list[str] = []
+    described: set[tuple[str, str]] = set()
     passwords: dict[str, Secret] = {}
     for part in parts:
         for app in part.found.apps:
             why = _refused(part, app)
             if why:
+                described.add((app.name, part.name))
                 others += [f"{app.name} ({part.name}): {why}", *_said(part, app)]
                 continue
             assert app.right is not None  # noqa: S101 - else it was refused
@@ -97,8 +99,7 @@ def written(name: str, parts: Sequence[Part], target: str) -> Text:
         lines += ["", "# Logins that are no apps of this file, and why; they stay as they are:"]
         for one in others:
             lines += _comment(one, "", "- ")
-    described = len({one.partition(":")[0] for one in others})
-    return Text("\n".join(lines) + "\n", len(apps), described, passwords)
+    return Text("\n".join(lines) + "\n", len(apps), len(described), passwords)
 
 
 def flow(value: Any) -> str:
