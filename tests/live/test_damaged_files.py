@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.live]
 GARBAGE = b"\xff\xfe\x80gar\x00bage\n"
 #: Deeper than a parser goes.
 DEEP = b"[" * 100_000
+#: A secret that no shell and dotenv reader take alike.
+UNPRINTABLE = b"ab12'cd34ef56\"gh78ij90kl12mn34op56"
 COMMANDS = (("status",), ("doctor",), ("doctor", "--json"), ("check",), ("plan",))
 
 
@@ -124,6 +126,12 @@ def test_an_apps_empty_secrets_cost_that_app_alone(cli: Cli) -> None:
     seen = json.loads(told.stdout)
     assert all(one["healthy"] for one in seen["units"])
     assert {one["secret"] for one in seen["secrets"]} == {path.name for path in secrets}
+    _told_of_shop(cli, secrets, "is empty")
+    for path in secrets:
+        path.write_bytes(UNPRINTABLE)
+    _told_of_shop(cli, secrets, "cannot be printed by 'mngdb env'")
+    for path in secrets:
+        path.write_bytes(b"")
     some = cli.run("status", "redis")
     assert some.returncode == 1
     assert some.stderr.count("is empty") == 1
@@ -151,6 +159,27 @@ def test_an_apps_empty_secrets_cost_that_app_alone(cli: Cli) -> None:
     cli.ok("up")
     faults.sound(cli, {"mng-pg", "mng-redis", "mng-mongo"})
     assert data.read() == [["kept"]] * 3
+
+
+def _told_of_shop(cli: Cli, secrets: list[Path], why: str) -> None:
+    """Nothing is printed or tried by a made-up password: every way to the app says what is
+    wrong."""
+    written = cli.folder / "shop.env"
+    written.write_text("KEPT=1\n")
+    engines = ("postgres", "redis", "mongodb")
+    commands = [("env", "shop"), ("env", "shop", "--write", str(written))]
+    commands += [("url", name, "shop") for name in engines]
+    commands += [("shell", name, "--app", "shop") for name in engines]
+    for command in commands:
+        done = cli.run(*command)
+        assert (done.returncode, done.stdout) == (2, ""), command
+        assert why in done.stderr, command
+    assert written.read_text() == "KEPT=1\n"
+    seen = cli.run("doctor", "shop")
+    assert (seen.returncode, seen.stdout.count(why)) == (1, 3), seen.stdout
+    status = json.loads(cli.run("status", "--json").stdout)
+    assert all(one["healthy"] for one in status["units"])
+    assert all(why in one["text"] for one in status["secrets"])
 
 
 @pytest.mark.parametrize("content", [b"", GARBAGE, DEEP])

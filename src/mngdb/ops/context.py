@@ -393,14 +393,16 @@ class Context(Struct, frozen=True, dict=True):
         return frozenset(a for a in instance.grants if secret_name(instance, a) not in found)
 
     def secret(self, instance: Instance, login: str) -> Secret:
-        """A login's secret. Raises SecretError when it is missing."""
+        """A login's secret. Raises SecretError when it is missing or cannot be used."""
         if login not in {"admin", *self.logins(instance)}:
             self.app(login)  # one that there is not is told as such
             known = ", ".join(instance.grants) or "none"
             raise UsageError(
                 f"the app {login!r} has no rights on {instance.name}", f"apps with rights: {known}"
             )
-        return self._secrets(instance, [login], self._rotations())[login]
+        found = self._secrets(instance, [login], self._rotations())[login]
+        unusable.check_printable(self, secret_name(instance, login), found)
+        return found
 
     def _rotations(self) -> Collection[Entry]:
         """Those that are not over. Raises UsageError."""

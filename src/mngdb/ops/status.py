@@ -221,9 +221,8 @@ def _apps(context: Context, instance: Instance) -> list[str]:
     passwords: there the administrator asks. A damaged secret is its app's trouble alone."""
     if instance.adopt:
         return []
-    entries = context.vault.get_many([secret_name(instance, app) for app in instance.grants])
-    damaged = {name for name, entry in entries.items() if entry.problem is not None}
-    return [app for app in instance.grants if secret_name(instance, app) not in damaged]
+    bad = unusable.among(context, [secret_name(instance, app) for app in instance.grants])
+    return [app for app in instance.grants if secret_name(instance, app) not in bad]
 
 
 def _asked(
