@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -26,6 +27,7 @@ from xdist.workermanage import WorkerController
 from tests import keycloak
 from tests.docker import Engine, shared
 from tests.forks import Forks, forkable
+from tests.hidden import pytest_runtest_makereport  # noqa: F401 — a hook
 
 # a runner that was started in the background ignores it, and so would what the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -44,7 +46,14 @@ def _state_home() -> Path:
         Path("/var/lib/mngdb").mkdir(mode=0o711, exist_ok=True)
     found = Path(tempfile.mkdtemp(prefix="t-", dir="/var/lib/mngdb" if os.geteuid() == 0 else None))
     found.chmod(0o711)
+    # a benchmark that imports this, say, or a collection alone sets no fixture up
+    atexit.register(_forget, found)
     return found
+
+
+def _forget(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 #: `just test-all`: long tables whole, and many random sequences. CI, which has half an hour, takes
@@ -190,12 +199,6 @@ def _state() -> Iterator[None]:
     for path in STATE_HOME.glob("stacks/*"):  # what a failed test left
         _kill_all(path)
     shutil.rmtree(STATE_HOME)
-
-
-def pytest_unconfigure() -> None:
-    """Collecting alone, which sets no fixture up, leaves nothing either."""
-    with suppress(OSError):
-        STATE_HOME.rmdir()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,8 +24,9 @@ import pytest
 from mngdb import stopping
 from mngdb.engines.mongodb import MongodbEngine, facts
 from mngdb.model import Vitals
-from mngdb.ops import down, up
+from mngdb.ops import down, plan, up
 from mngdb.ops.context import Context
+from mngdb.ops.plan import Plan
 from mngdb.snapshot import Taken, Trial
 from mngdb.spec.load import load
 from mngdb.targets.atlas import api, aws, journal, target
@@ -260,8 +261,8 @@ class Stack:
         environ = {**os.environ, **self.inside.environment}
         return Context.open(load([self.folder / "mngdb.yaml"], environ), environ)
 
-    def plan(self, *allow: str) -> up.Plan:
-        return up.plan(self.context(), frozenset(allow))
+    def plan(self, *allow: str) -> Plan:
+        return plan.plan(self.context(), frozenset(allow))
 
     def up(self, *allow: str) -> up.Report:
         """`up --yes`, with `--allow` for these."""

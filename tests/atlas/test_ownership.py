@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from mngdb.errors import MngdbError
-from mngdb.ops.up import Plan
+from mngdb.ops.plan import Plan
 from tests.atlas.inside import Inside, Stack
 from tests.atlas.strangers import CLUSTERS, PLACES, VPCS, Strangers, everything
 from tests.conftest import EVERYTHING

@@ -14,7 +14,13 @@ import pytest
 from mngdb import disk
 from mngdb.errors import MngdbError
 from mngdb.ops import crashes, probes, unfinished, wishes
+from mngdb.ops.backup import chain
 from mngdb.run import Account
+from mngdb.secret import Secret
+from mngdb.targets.atlas.auth import Credentials, Tokens
+from mngdb.targets.atlas.journal import Journal
+from mngdb.targets.compose.notes import Notes
+from mngdb.targets.process import log_messages
 
 
 def mode(path: Path) -> int:
@@ -206,3 +212,22 @@ def test_damaged_notes_of_commands_are_none(tmp_path: Path, content: str) -> Non
     assert not unfinished.read(tmp_path)
     assert wishes.stopped(tmp_path) == frozenset()
     assert probes.of(tmp_path, "redis") == []
+
+
+def test_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
+    deep = "[" * 100_000
+    compose, atlas = ("engine.json", "rendered.json"), ("journal.json", "token")
+    for name in (*(f"compose/{one}" for one in compose), *(f"atlas/{one}" for one in atlas)):
+        disk.folder((tmp_path / name).parent)
+        disk.write(tmp_path / name, deep)
+    notes = Notes(tmp_path)
+    journal = Journal(tmp_path / "atlas")
+    for read in (notes.known, notes.rendered, lambda: journal.of("cluster")):
+        with pytest.raises(MngdbError, match="is damaged"):
+            read()
+    given = Credentials("name", Secret("x"), account=True)
+    assert Tokens(given, tmp_path / "atlas", "url", lambda: ("new", 60)).token() == "new"
+    assert chain.check(tmp_path, [deep.encode()]).problems == ("line 1 is damaged",)
+    said = f'{{"msg": {deep}'
+    assert log_messages.spoken([said])
+    assert log_messages.cause(said) == said

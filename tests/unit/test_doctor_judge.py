@@ -17,7 +17,7 @@ from mngdb.facts.locks import Backend, chains
 from mngdb.facts.sessions import OneSession, Sessions
 from mngdb.findings import Seen
 from mngdb.run import NOTHING
-from mngdb.targets.process import logs
+from mngdb.targets.process import log_messages
 
 
 def server(name: str, **more: Any) -> Server:
@@ -137,7 +137,7 @@ def test_what_is_not_backed_up_is_told_once_and_not_of_a_server_that_is_down() -
 )
 def test_a_servers_everyday_work_is_not_why_it_ended(last: str, said: str) -> None:
     before = "7:M 22 Nov 2026 10:00:00.000 * Ready to accept connections tcp"
-    assert logs.cause(f"{before}\n{last}\n").endswith(said)
+    assert log_messages.cause(f"{before}\n{last}\n").endswith(said)
 
 
 def test_what_is_judged_is_known_to_the_checks_and_in_the_order_of_the_table() -> None:

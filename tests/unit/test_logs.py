@@ -17,7 +17,7 @@ from mngdb.errors import MngdbError
 from mngdb.facts.denied import Denials
 from mngdb.ops import logs as followed
 from mngdb.spec.engine_info import bare_login
-from mngdb.targets.process import logs
+from mngdb.targets.process import log_messages, logs
 from mngdb.targets.process.logs import LogFile
 
 
@@ -36,7 +36,8 @@ from mngdb.targets.process.logs import LogFile
     ],
 )
 def test_what_kept_a_server_from_writing(line: str, told: tuple[str, int] | None) -> None:
-    assert logs.failure(["a line before", line, "7:M 30 Nov 2026 06:06:44.810 # later"]) == told
+    lines = ["a line before", line, "7:M 30 Nov 2026 06:06:44.810 # later"]
+    assert log_messages.failure(lines) == told
 
 
 def test_a_login_is_named_with_or_without_its_word() -> None:

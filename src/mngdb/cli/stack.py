@@ -78,7 +78,7 @@ def plan(options: Options, allow: frozenset[str], exit_code: bool) -> int:
     """Show what 'up' would do with the same options: a line for each server and each app, and in
     full what changes or removes something that is there. Changes nothing."""
     from mngdb.cli.fold import alike, fold, line
-    from mngdb.ops.up import plan as make
+    from mngdb.ops.plan import plan as make
 
     context = options.context()
     found = make(context, allow)

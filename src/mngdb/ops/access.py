@@ -32,7 +32,7 @@ from mngdb.ops.context import Context, secret_name
 from mngdb.secret import app_of
 from mngdb.spec.engine_info import bare_login
 from mngdb.spec.stack import Instance
-from mngdb.targets.process import logs, machine
+from mngdb.targets.process import log_messages, machine
 from mngdb.words import many
 
 #: Apps of one instance that are tried at the same time.
@@ -241,7 +241,7 @@ def _problem(context: Context, instance: Instance, app: str) -> str | None:
 def from_log(context: Context, instance: Instance, error: ConnectError) -> ConnectError:
     """What keeps a server from writing, as its log tells: a disk may be full, memory missing."""
     servers = context.target(instance).servers
-    found = logs.failure(servers.log(instance.unit).last(_LOG)) if servers else None
+    found = log_messages.failure(servers.log(instance.unit).last(_LOG)) if servers else None
     if found is None:
         return error
     line, code = found

@@ -25,6 +25,8 @@ from mngdb.targets.process.boot import Kind
 _TIMEOUT, _START = 60.0, 86_400.0
 #: loginctl(1): the users whose services run without a login.
 _LINGER = Path("/var/lib/systemd/linger")
+#: What a unit that could not be written is called among the errors of `plan` and `up`.
+AT_BOOT = "after a reboot"
 
 
 class _Note(Struct, frozen=True):

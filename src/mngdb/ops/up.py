@@ -1,4 +1,4 @@
-"""`plan` and `up`: what would change, and the change itself."""
+"""`up`: the change that `plan` shows."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ from mngdb.ops import (
 )
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.choice import Choice, whole
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.ops.down import unmake
-from mngdb.ops.relocate import due as relocate_due
 from mngdb.ops.relocate import relocated
 from mngdb.ops.secret_steps import secret_steps
 from mngdb.secret import app_of
@@ -57,25 +56,10 @@ _PROVEN, _PAUSE = 15.0, 0.3
 
 #: What servers that cost money, and that nobody could look at, are called among the errors.
 _PAID = "servers that left the file"
-#: What a unit of systemd's that could not be written is called among the errors.
-AT_BOOT = "after a reboot"
 
 OnEvent = Callable[[object], None]
 #: What became of an instance, and how it is now.
 Outcome = tuple[Survey | MngdbError, list[status.UnitStatus]]
-
-
-class Plan(Struct, frozen=True):
-    """The steps that `up` would take now, in order."""
-
-    steps: tuple[Step[Never], ...]
-    notices: tuple[Notice, ...]
-    errors: Mapping[str, MngdbError]
-    """Instance to why it could not be looked at, and an app's secret to why it cannot be used; the
-    steps are those of the others."""
-    refused: int
-    """How many of the steps are destructive and not named by the command, or cost what it did not
-    agree to."""
 
 
 class Report(Struct):
@@ -95,67 +79,6 @@ class Report(Struct):
     units: list[status.UnitStatus] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
     """The containers beside the units; those with a health check may still be starting."""
-
-
-def plan(context: Context, allow: frozenset[str]) -> Plan:
-    """Look at everything, change nothing. Raises the error of an instance that is the only one."""
-    foreign = [i for i in context.stack.instances.values() if not (i.managed or i.hosted)]
-    given = {secret_name(instance, "admin") for instance in foreign}
-    missing = context.missing_secrets()
-    asked = context.all_asked(allow=allow)
-    given |= passwords.kept(context, asked)
-    made = [one for one in missing if one not in given]
-    steps = secret_steps(context, made)
-    move = relocate_due(context)
-    steps += [move] if move else []
-    for servers in context.servers():
-        servers.expect(context.there(asked, servers))
-        servers.check_names(allow)
-        steps += servers.repairs(context.there(asked, servers))
-
-    def job(instance: Instance, emit: workers.Emit) -> tuple[Survey, int]:
-        context.need_admin(instance)
-        old_copy.check(context, asked[instance.name])
-        converger = context.target(instance).converger(asked[instance.name], emit)
-        found = converger.survey()
-        refused = sum(not converger.may(step) for step in found.steps)
-        return found, refused
-
-    agent = AgentUnit(context)
-    steps += [*leftovers.steps(context), *paid.steps(context, allow), *team.steps(context)]
-    found, errors = workers.apart(workers.each(context.stack, job, lambda _: None))
-    if len(errors) == 1 and not found:
-        raise next(iter(errors.values()))
-    surveys = [survey for survey, _ in found.values()]
-    mending = list(agent.steps())
-    if mending:
-        try:
-            agent.preflight()
-        except MngdbError as error:
-            errors[AGENT] = error
-    last = [step for sidecars in context.sidecars() for step in sidecars.steps()]
-    try:
-        unit = list(boot.steps(context))
-    except MngdbError as error:
-        unit, errors[AT_BOOT] = [], error
-    errors |= unusable.of_apps(context)
-    return Plan(
-        (
-            *steps,
-            *(step for survey in surveys for step in survey.steps),
-            *last,
-            *publish.steps(context, made=made),
-            *mending,
-            *unit,
-        ),
-        tuple(notices.of_file(context))
-        + tuple(paid.notices(context, allow))
-        + tuple(notices.of_memory(asked.values()))
-        + tuple(patch_levels.notices(context, asked, asked))
-        + tuple(notice for survey in surveys for notice in survey.notices),
-        errors,
-        sum(refused for _, refused in found.values()),
-    )
 
 
 def up(
@@ -235,33 +158,7 @@ def up(
             servers.publish(context.there(asked, servers))
 
         def job(instance: Instance, emit: workers.Emit) -> Outcome:
-            changes = 0
-
-            def tell(event: object) -> None:
-                nonlocal changes
-                if isinstance(event, Done):
-                    changes += not event.error
-                    audit.note(state, "up", event.step, event.error)
-                emit(event)
-
-            begun = time.time()
-            try:
-                old_copy.check(context, asked[instance.name])
-                converger = context.target(instance).converger(asked[instance.name], tell)
-                survey = converger.up(restart=restart)
-            except MngdbError as error:
-                # it may run all the same, with all that was asked of it before
-                return error, status.look(context, asked[instance.name])
-            finally:
-                if instance.managed:
-                    own = context.admin(asked[instance.name]).user
-                    probes.note(state, instance, begun, own, MONITOR)
-            units = status.look(context, asked[instance.name])
-            for unit in units if changes else ():
-                if unit.healthy:
-                    text = f"healthy after {survey.seconds:.1f} s, {many(changes, 'change')}"
-                    emit(Progress(unit.name, text))
-            return survey, units
+            return _converge(context, asked[instance.name], emit, restart=restart)
 
         def collect(event: object) -> None:
             if isinstance(event, Done):
@@ -297,6 +194,39 @@ def up(
             report.notices += boot.notices(context) if choice.whole else ()
         report.errors |= unusable.of_apps(context, choice.names)
     return report
+
+
+def _converge(
+    context: Context, asked: DesiredInstance, emit: workers.Emit, *, restart: bool
+) -> Outcome:
+    """Bring one instance up, and look how it is then."""
+    instance, state = asked.instance, context.stack.state
+    changes = 0
+
+    def tell(event: object) -> None:
+        nonlocal changes
+        if isinstance(event, Done):
+            changes += not event.error
+            audit.note(state, "up", event.step, event.error)
+        emit(event)
+
+    begun = time.time()
+    try:
+        old_copy.check(context, asked)
+        survey = context.target(instance).converger(asked, tell).up(restart=restart)
+    except MngdbError as error:
+        # it may run all the same, with all that was asked of it before
+        return error, status.look(context, asked)
+    finally:
+        if instance.managed:
+            own = context.admin(asked).user
+            probes.note(state, instance, begun, own, MONITOR)
+    units = status.look(context, asked)
+    for unit in units if changes else ():
+        if unit.healthy:
+            text = f"healthy after {survey.seconds:.1f} s, {many(changes, 'change')}"
+            emit(Progress(unit.name, text))
+    return survey, units
 
 
 def _remove_paid(
@@ -372,7 +302,7 @@ def _at_boot(context: Context, report: Report, on_event: OnEvent) -> None:
         for step in boot.steps(context):
             _take(context, step, report, on_event)
     except (MngdbError, OSError) as failure:
-        report.errors[AT_BOOT] = of_system(failure)
+        report.errors[boot.AT_BOOT] = of_system(failure)
 
 
 def _waited(agent: AgentUnit) -> MngdbError | None:

@@ -91,11 +91,8 @@ def mark(context: Context) -> None:
 
 def _mark(context: Context) -> str | None:
     """What tells the store's directory from another one; None: nothing was written there yet."""
-    try:
-        found = json.loads(disk.read_own(context.stack.state / _MARK) or "{}")
-        return str(found["mark"]) if found["url"] == source(context).url else None
-    except (ValueError, KeyError, TypeError):
-        return None
+    found = disk.noted(context.stack.state / _MARK, dict[str, str], {})
+    return found.get("mark") if found.get("url") == source(context).url else None
 
 
 def catalogs(context: Context, instance: str) -> list[Catalog]:

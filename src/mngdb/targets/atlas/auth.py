@@ -105,7 +105,15 @@ class Tokens:
             found = json.loads(disk.read_own(self._file) or "{}")
             if found.get("whose") == self._whose:
                 return str(found["token"]), float(found["until"])
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, UsageError):
+        except (
+            OSError,
+            UsageError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+        ):
             pass
         return None
 

@@ -100,7 +100,7 @@ class Journal:
                 str(kind): {str(key): str(note) for key, note in notes.items()}
                 for kind, notes in found.items()
             }
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise UsageError(
                 f"{self._file} is damaged",
                 "remove it; what it knew of is then taken over by 'mngdb up --allow NAME'",

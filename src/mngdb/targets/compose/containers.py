@@ -23,7 +23,7 @@ from mngdb.targets.compose.ownership import FOLDER, PROJECT, Ownership, labels
 from mngdb.targets.compose.ownership import name as name_of
 from mngdb.targets.compose.running import Ran, RunningContainer, as_running
 from mngdb.targets.compose.services import BUILT, STOP_TIMEOUT
-from mngdb.targets.process.logs import cause
+from mngdb.targets.process.log_messages import cause
 from mngdb.targets.protocol import Health, UnitRecord
 
 _LOG_LINES = 200

@@ -9,7 +9,7 @@ from mngdb.facts.doctor import Condition
 from mngdb.targets.compose.containers import Project
 from mngdb.targets.compose.data import Data
 from mngdb.targets.process import machine
-from mngdb.targets.process.logs import cause, stopped_in_order
+from mngdb.targets.process.log_messages import cause, stopped_in_order
 
 #: Seconds after its start in which a container that had died may do so again.
 _FRESH = 60.0

@@ -116,7 +116,7 @@ class Notes(Struct, frozen=True):
             found = json.loads(text)
             volumes = {str(name): Volume(**one) for name, one in found.pop("volumes").items()}
             return Known(**{**found, "volumes": volumes, "folders": tuple(found["folders"])})
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise MngdbError(
                 f"{path} is damaged",
                 "restore it from a backup, or remove it if this is the engine that the stack was "
@@ -143,7 +143,7 @@ class Notes(Struct, frozen=True):
         text = disk.read_own(path)
         try:
             return Rendered(**{k: tuple(v) for k, v in json.loads(text or "{}").items()})
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             raise MngdbError(f"{path} is damaged", "remove it") from None
 
     def keep_rendered(self, rendered: Rendered) -> None:

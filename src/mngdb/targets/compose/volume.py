@@ -53,7 +53,7 @@ def _seen(project: Project, unit: Unit) -> tuple[str, Release | None]:
     try:
         image, text = json.loads(project.notes.applied(_SEEN.format(unit.name)) or "")
         return str(image), written.parse(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return "", None
 
 

@@ -7,7 +7,8 @@ from mngdb.spec.stack import Instance
 from mngdb.targets.local.layout import UnitFolder
 from mngdb.targets.local.runner import LocalRunner
 from mngdb.targets.local.servers import started_with
-from mngdb.targets.process.logs import cause, stopped_in_order, tail
+from mngdb.targets.process.log_messages import cause, stopped_in_order
+from mngdb.targets.process.logs import tail
 
 #: Lines of the log in which the cause is looked for.
 _LINES = 50

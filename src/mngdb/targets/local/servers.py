@@ -25,7 +25,7 @@ from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.targets.local import cache, ownership
 from mngdb.targets.local.layout import Layout, UnitFolder
 from mngdb.targets.local.prepare import Preparation
-from mngdb.targets.process import logs, machine, processes
+from mngdb.targets.process import log_messages, logs, machine, processes
 from mngdb.targets.process.logs import Started
 from mngdb.targets.process.processes import Process
 
@@ -175,7 +175,7 @@ class Servers(Struct, frozen=True):
 
         def stays() -> str:
             """Why it has given up stopping; on a full disk not even its log has a word of it."""
-            said = logs.stays(logs.tail(log, since=begin))
+            said = log_messages.stays(logs.tail(log, since=begin))
             if said or time.monotonic() > asked + _FULL:
                 full = not shutil.disk_usage(log.parent).free
                 return f"the disk under {log.parent} is full" if full else said
@@ -189,7 +189,7 @@ class Servers(Struct, frozen=True):
             self.layout.unit(unit).pidfile.unlink(missing_ok=True)
             raise
         if not ended:
-            why = stays() or logs.cause(logs.tail(log, since=begin))
+            why = stays() or log_messages.cause(logs.tail(log, since=begin))
             raise StepError(
                 f"{unit} (pid {process.pid}) did not stop; it is still running{why and f': {why}'}",
                 f"'mngdb doctor' shows what it is doing; its log: {log}",

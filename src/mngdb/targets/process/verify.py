@@ -11,7 +11,7 @@ from mngdb import disk
 from mngdb.errors import UsageError
 from mngdb.model import Unit
 from mngdb.run import run
-from mngdb.targets.process.logs import cause
+from mngdb.targets.process.log_messages import cause
 
 _TIMEOUT = 20.0
 #: Lines that say nothing about the files, and what stands before a line's own words.

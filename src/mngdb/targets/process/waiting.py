@@ -20,7 +20,7 @@ from mngdb.errors import ConnectError, MngdbError
 from mngdb.events import Waiting
 from mngdb.model import Unit
 from mngdb.spec.stack import Instance
-from mngdb.targets.process import logs
+from mngdb.targets.process import log_messages
 from mngdb.targets.process.runner import Runner
 from mngdb.targets.protocol import Servers
 from mngdb.words import many
@@ -212,7 +212,7 @@ def tell_stays(
     """`tell` people why a server that was asked to stop still runs. `login` asks it; None: it
     cannot be asked."""
     with contextlib.suppress(MngdbError, OSError):
-        why = f"its log ends with: {logs.spoken(servers.log(unit).last(_LINES))}"
+        why = f"its log ends with: {log_messages.spoken(servers.log(unit).last(_LINES))}"
         try:
             if login is not None:
                 with login():
