@@ -276,6 +276,32 @@ def test_what_the_file_asks_for_beyond_is_granted_and_marked(teams: Teams, cli: 
     assert cli.json("plan")["steps"] == []
 
 
+@pytest.mark.parametrize("name", ["redis", "redis2"])
+def test_a_login_outlives_a_restart_where_nobody_may_see_the_settings(
+    teams: Teams, cli: Cli, name: str
+) -> None:
+    """Whether there is an ACL file is not to be seen: one has it, the other has none."""
+    team = teams[name]
+    assert isinstance(team, Redis)
+    user = "admin" if name == "redis" else "default"
+    rules = ("on", f">{SECRET}", "~*", "&*", "+@all", "-config")
+    with team.client(user, SECRET) as admin:
+        admin.execute_command("ACL", "SETUSER", "operator", *rules)
+        try:
+            url = re.sub("//[a-z]+@", "//operator@", team.url)
+            cli.ok("init", "--from", "-", stdin=url.replace("@", f":{SECRET}@"))
+            file = cli.folder / "mngdb.yaml"
+            text = re.sub("(?m)^(# )?apps:.*", "apps:", file.read_text())
+            cli.write(text.replace("apps:\n", 'apps:\n  late: {redis: "late:*"}\n'))
+            cli.ok("up")
+            assert problems(cli, "late") == {"redis": None}
+            saved = admin.config_get("aclfile")["aclfile"]
+            assert bool(saved) == (name == "redis")
+            assert not saved or "user late on " in Path(saved).read_text()
+        finally:
+            admin.execute_command("ACL", "DELUSER", "operator", "late")
+
+
 @pytest.mark.parametrize(("name", "word"), [
     ("postgres", "REPLICATION"),
     ("redis", "the logins could not be seen"),

@@ -26,8 +26,9 @@ class Facts(Struct, frozen=True):
     """Whether logins made now outlive a restart of the server."""
     unsaved: bool = False
     """Whether its last snapshot failed, which has it refuse writes. Of a server of ours."""
-    acl_file: bool = False
-    """Whether the server keeps its logins in a file that `ACL SAVE` writes."""
+    acl_file: bool | None = False
+    """Whether the server keeps its logins in a file that `ACL SAVE` writes; None: its settings are
+    not to be seen."""
 
 
 def initial(asked: DesiredInstance) -> Facts:

@@ -60,16 +60,16 @@ def _facts(session: Session, asked: DesiredInstance, where: str) -> Facts:
         known |= {name for name, entry in zip(commands, found, strict=True) if entry}
     if version < _KEEPS_RULES:
         users |= _as_wanted(session, asked, users, categories)
-    acl_file = bool(settings.get("aclfile"))
+    acl_file = bool(settings.get("aclfile")) if settings else None
     return Facts(
         settings=settings,
         users=users,
         release=server,
         open_files=open_files(),
         unknown=frozenset(named - known),
-        kept=asked.managed or acl_file or not settings,
+        kept=asked.managed or acl_file is not False,
         unsaved=seen.info.value.get("rdb_last_bgsave_status", "ok") != "ok",
-        acl_file=acl_file and not asked.managed,
+        acl_file=not asked.managed and acl_file,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from mngdb.engines import logins
 from mngdb.engines.redis import acl, patterns, render, software
 from mngdb.engines.redis.facts import Facts
-from mngdb.errors import UsageError
+from mngdb.errors import StepError, UsageError
 from mngdb.model import Action, Change, DesiredInstance, Notice, Outcome, Step
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.redis import EVENTS, RedisGrant, events
@@ -237,8 +238,7 @@ def _widened(
 
         def run(session: Session) -> None:
             session.ask("ACL", "SETUSER", name, *rules)
-            if facts.acl_file:
-                session.ask("ACL", "SAVE")
+            _save(session, facts.acl_file)
 
         yield logins.mended(_step(asked, "grant", name, " ".join(rules), run))
 
@@ -315,25 +315,33 @@ def _switch_off(name: str) -> Callable[[Session], None]:
     return run
 
 
-def _set_user(user: acl.User, save: bool, kick: bool = False) -> Callable[[Session], None]:
+def _set_user(
+    user: acl.User, acl_file: bool | None, kick: bool = False
+) -> Callable[[Session], None]:
     def run(session: Session) -> None:
         # one command: the login is never without its rights in between
         session.ask("ACL", "SETUSER", user.name, "reset", *user.rules())
         if kick:
             session.ask("CLIENT", "KILL", "USER", user.name)
-        if save:
-            session.ask("ACL", "SAVE")
+        _save(session, acl_file)
 
     return run
 
 
-def _drop_user(name: str, save: bool) -> Callable[[Session], None]:
+def _drop_user(name: str, acl_file: bool | None) -> Callable[[Session], None]:
     def run(session: Session) -> None:
         session.ask("ACL", "DELUSER", name)
-        if save:
-            session.ask("ACL", "SAVE")
+        _save(session, acl_file)
 
     return run
+
+
+def _save(session: Session, acl_file: bool | None) -> None:
+    """Have logins outlive a restart, where the server has a file for them or may have one."""
+    if acl_file is False:
+        return
+    with nullcontext() if acl_file else suppress(StepError):
+        session.ask("ACL", "SAVE")
 
 
 def _step(
