@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from mngdb.agent import old_logs
 from mngdb.agent.watch import LOG_MAX, set_aside
+from mngdb.errors import MngdbError
 from mngdb.spec.file import Logs
 from tests.unit.spec import refused, stack
 
@@ -62,6 +65,52 @@ def test_a_flood_is_kept_whole_where_logs_are_kept(tmp_path: Path) -> None:
         file.truncate(2 * LOG_MAX + 1)
     set_aside(log, whole=True)
     assert (tmp_path / "mng-pg.log.1").stat().st_size == 2 * LOG_MAX + 1
+
+
+def test_a_copy_of_a_log_takes_no_room_that_the_servers_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, aside = tmp_path / "mng-pg.log", tmp_path / "mng-pg.log.1"
+    usage = shutil.disk_usage(tmp_path)._replace(free=(64 << 20) + 3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    log.write_bytes(b"connection\n")
+    for whole in (False, True):
+        with pytest.raises(MngdbError, match="no room"):
+            set_aside(log, whole=whole)
+        assert [*tmp_path.iterdir()] == [log]
+    assert log.read_bytes() == b"connection\n"
+    aside.write_bytes(b"connection\n")
+    with pytest.raises(MngdbError, match="no room"):
+        old_logs.keep(log, Logs.model_validate("365d"), NOW)
+    assert aside.read_bytes() == b"connection\n"
+    with log.open("r+b") as file:
+        file.truncate(2 * LOG_MAX)
+        file.seek(0, os.SEEK_END)
+        file.write(b"end")
+    with pytest.raises(MngdbError, match="no room"):
+        set_aside(log, whole=True)
+    assert set_aside(log) == 2 * LOG_MAX
+    assert (aside.read_bytes(), log.read_bytes()) == (b"end", b"")
+
+
+def test_what_fills_the_disk_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "mng-pg.log"
+    log.write_bytes(b"connection\n")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            set_aside(log)
+    assert [*tmp_path.iterdir()] == [log]
+    set_aside(log)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", full)
+        with pytest.raises(OSError, match="No space"):
+            old_logs.keep(log, Logs.model_validate("365d"), NOW)
+    assert {*tmp_path.iterdir()} == {log, tmp_path / "mng-pg.log.1"}
 
 
 def test_the_old_and_the_many_go(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -102,4 +103,5 @@ class Troubles:
 def log(text: str) -> None:
     """A line in the agent's log, which is its standard error."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    print(f"{stamp} {text.rstrip()}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # its disk is full: no job ends for that
+        print(f"{stamp} {text.rstrip()}", file=sys.stderr, flush=True)

@@ -9,15 +9,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mngdb import disk
+from mngdb.errors import MngdbError
 from mngdb.spec.file import Logs
 
 #: gzip's default takes three times as long for a tenth less.
 _LEVEL = 4
+#: So many bytes of a disk are the servers': no copy of a log takes them.
+_SPARE = 64 << 20
+
+
+def room(path: Path) -> int:
+    """How many bytes a copy next to this file may have."""
+    return max(0, shutil.disk_usage(path.parent).free - _SPARE)
 
 
 def keep(path: Path, logs: Logs, now: float) -> None:
     """Compress what was set aside of a log, and remove what is older than the file asks, or more.
-    A crash leaves what was set aside as it was. Raises OSError."""
+    A crash leaves what was set aside as it was. Raises OSError, and MngdbError where the disk
+    has no room."""
     aside = path.with_name(f"{path.name}.1")
     if aside.exists():
         _compress(aside, path, os.path.getmtime(aside))  # noqa: PTH204
@@ -34,6 +43,18 @@ def _compress(aside: Path, path: Path, moment: float) -> None:
     target = path.with_name(f"{path.name}.{stamp}.gz")
     temporary = path.with_name(f".{path.name}.gz")
     temporary.unlink(missing_ok=True)
+    if aside.stat().st_size > room(path):
+        raise MngdbError(f"{aside} is not compressed: the disk has no room for a copy")
+    try:
+        _write(aside, temporary)
+        os.utime(temporary, (moment, moment))
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)  # the disk may be full of it
+    aside.unlink()
+
+
+def _write(aside: Path, temporary: Path) -> None:
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     source = os.fdopen(disk.own(aside, os.O_RDONLY, owners=None), "rb")
     with source, os.fdopen(handle, "wb") as raw:
@@ -43,6 +64,3 @@ def _compress(aside: Path, path: Path, moment: float) -> None:
             shutil.copyfileobj(source, out, 1 << 20)
         raw.flush()
         os.fsync(handle)  # the other copy goes
-    os.utime(temporary, (moment, moment))
-    temporary.replace(target)
-    aside.unlink()

@@ -13,13 +13,12 @@ from msgspec import Struct
 
 from mngdb import disk
 from mngdb.agent import old_logs
-from mngdb.agent.jobs import log
+from mngdb.agent.jobs import Troubles, log
 from mngdb.errors import LockedError, MngdbError
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit, crashes
 from mngdb.ops.context import Context
-from mngdb.spec.file import Logs
 from mngdb.targets.protocol import Running
 from mngdb.words import many
 
@@ -55,7 +54,7 @@ class Watch:
         self._watched = {name: watched for name, watched in found.items() if watched}
         self._sizes: dict[str, int] = {}
         self._logs = context.stack.source.logs
-        self._unkept: set[str] = set()
+        self._logging = Troubles()
         self.restarts = dict.fromkeys(self._watched, 0)
         try:
             kept: dict[str, int] = json.loads(disk.read_own(self._file) or "{}")
@@ -137,55 +136,75 @@ class Watch:
         return found
 
     def rotate(self) -> None:
-        """Set large logs aside, the agent's own among them."""
+        """Set large logs aside, the agent's own among them. A failure costs that log alone."""
         logs = {unit: watched.log(unit) for unit, watched in self._watched.items()}
         for name, path in {**logs, "the agent": self._file.with_name("agent.log")}.items():
-            size = path.stat().st_size if path.exists() else 0
-            grown = size - self._sizes.get(name, size)
-            if size > LOG_MAX:
-                whole = self._logs is not None
-                set_aside(path, whole=whole)
-                text = f"{path} was large; it is {path.name}.1 now"
-                if size > 2 * LOG_MAX and not whole:
-                    text += f", without the first {(size - LOG_MAX) // _MB} MB"
-                if grown > LOG_MAX:
-                    text = f"{name} floods its log: {grown // _MB} MB since the last look; {text}"
-                log(text)
-                size = 0
-            self._sizes[name] = size
-            if self._logs is not None and name not in self._unkept:
-                self._keep(name, path, self._logs)
+            error = ""
+            try:
+                self._rotate(name, path)
+            except MngdbError as failure:
+                error = failure.message
+            except OSError as failure:
+                error = f"{path} cannot be set aside: {failure.strerror or failure}"
+            self._logging.tell(name, error, "its log is set aside again")
 
-    def _keep(self, name: str, path: Path, logs: Logs) -> None:
-        try:
-            old_logs.keep(path, logs, time.time())
-        except (OSError, MngdbError) as error:
-            self._unkept.add(name)
-            log(f"{path}: old logs are not kept: {error}")
+    def _rotate(self, name: str, path: Path) -> None:
+        size = path.stat().st_size if path.exists() else 0
+        grown = size - self._sizes.get(name, size)
+        self._sizes[name] = size
+        whole = self._logs is not None
+        if size > LOG_MAX:
+            if self._logs is not None:  # what was set aside before may wait for room
+                old_logs.keep(path, self._logs, time.time())
+            lost = set_aside(path, whole=whole)
+            self._sizes[name] = 0
+            text = f"{path} was large; it is {path.name}.1 now"
+            if lost:
+                text += f", without the first {lost // _MB} MB"
+            if grown > LOG_MAX:
+                text = f"{name} floods its log: {grown // _MB} MB since the last look; {text}"
+            log(text)
+        if self._logs is not None:
+            old_logs.keep(path, self._logs, time.time())
 
 
-def set_aside(path: Path, *, whole: bool = False) -> None:
+def set_aside(path: Path, *, whole: bool = False) -> int:
     """Copy a log, of a very large one the end unless it is kept `whole`, and empty it. Whoever
     writes it has it open to append, so it goes on at the new end; what it writes between the last
     byte copied and the emptying (microseconds) is lost, as with logrotate's copytruncate. A crash
-    before the end leaves the log as it was, and at the worst the copy as well."""
+    before the end leaves the log as it was, and at the worst the copy as well. Returns the bytes at
+    the beginning of which there is no copy. Raises MngdbError where the disk has no room for the
+    copy: a log that is not kept `whole` waits for it until it is very large, and then the end that
+    fits is copied."""
     copy = path.with_name(f"{path.name}.1")
     temporary = path.with_name(f".{path.name}.1")
     temporary.unlink(missing_ok=True)
     source = disk.own(path, os.O_RDWR)
     try:
-        target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         size = os.fstat(source).st_size
-        try:
-            if size > 2 * LOG_MAX and not whole:
-                os.lseek(source, size - LOG_MAX, os.SEEK_SET)
-            while chunk := os.read(source, _CHUNK):
-                view = memoryview(chunk)
-                while view:
-                    view = view[os.write(target, view) :]
-        finally:
-            os.close(target)
+        room = old_logs.room(path)
+        very_large = size > 2 * LOG_MAX and not whole
+        kept = LOG_MAX if very_large else size
+        if kept > room and not very_large:
+            raise MngdbError(f"{path} is not set aside: the disk has no room for a copy")
+        kept = min(kept, room)
+        os.lseek(source, size - kept, os.SEEK_SET)
+        _copy(source, temporary)
         temporary.replace(copy)
         os.ftruncate(source, 0)
     finally:
+        temporary.unlink(missing_ok=True)  # the disk may be full of it
         os.close(source)
+    return size - kept
+
+
+def _copy(source: int, target: Path) -> None:
+    """The rest of an open file, with what is written to it meanwhile."""
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        while chunk := os.read(source, _CHUNK):
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(handle, view) :]
+    finally:
+        os.close(handle)
