@@ -188,11 +188,18 @@ def test_a_file_for_another_driver_is_told(cli: Cli) -> None:
         found = json.loads(cli.run("--json", "env", "check", *words).stdout)["findings"]
         return str(next(one["remedy"] for one in found if one["id"] == "env.complete"))
 
-    cli.ok("env", "shop", "--for", "django", "--write", "my.env")
-    assert "mngdb env check my.env --for django" in remedy("my.env", "--app", "shop")
+    cli.ok("env", "shop", "--for", "sqlalchemy-asyncpg", "--write", "my.env")
+    told = remedy("my.env", "--app", "shop")
+    assert "mngdb env check my.env --for sqlalchemy-asyncpg" in told
+    for driver in ("django", "jdbc", "node", "libpq"):
+        (cli.folder / "my.env").unlink()
+        cli.ok("env", "shop", "--for", driver, "--write", "my.env")
+        named = remedy("my.env", "--app", "shop").partition(":")[0]
+        assert driver in re.split(r", | or | ", named)
+        assert "sqlalchemy-asyncpg" not in named
     (cli.folder / "my.env").write_text("POSTGRES_USER=shop\n")
     assert remedy("my.env") == "mngdb env shop --write my.env"
-    assert remedy("my.env", "--app", "shop", "--app", "mail") == "mngdb env APP --write .env"
+    assert remedy("my.env", "--app", "shop", "--app", "mail") == "mngdb env APP --write my.env"
 
 
 @pytest.mark.parametrize(

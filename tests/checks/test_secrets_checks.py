@@ -342,6 +342,13 @@ def test_a_secret_in_a_file_beside_it(stack: Cli, name: str) -> None:
         path.unlink()
 
 
+def test_a_common_word_is_not_searched_for(stack: Cli) -> None:
+    with instead(secret(stack, "postgres_admin"), "postgres"):  # the file has this key
+        found = one(stack, "secrets.beside")
+        assert (found.verdict, "postgres_admin" in found.evidence) == ("pass", True), found
+        assert one(stack, "secrets.arguments").verdict == "pass"
+
+
 def test_a_secret_of_signs_is_found_as_urls_hold_it(stack: Cli) -> None:
     path = stack.folder / "compose.yaml"
     with instead(secret(stack), "p@ss/w0rd?with#many&signs+that:are;encoded"):

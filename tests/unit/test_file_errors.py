@@ -89,8 +89,18 @@ def test_what_hands_write_is_told_by_its_cause_alone(text: str, said: str) -> No
     [
         ("redis: {port: auto}\n  version: 8", "2:3: no key is expected here\n  hint: indent keys"),
         ("redis:\n  version: 8\n   port: 5", "3:8: ':' is not expected here\n  hint: indent keys"),
-        ("apps: {a: {redis: a}\n", "',' or '}' is missing\n  hint: close each {"),
-        ("apps: {a: {redis: {commands: [a}}}", "',' or ']' is missing\n  hint: close each ["),
+        ("apps: {a: {redis: a}\n", "',' or '}' is missing\n  hint: separate entries"),
+        ("apps: {a: {redis: {commands: [a}}}", "',' or ']' is missing\n  hint: separate entries"),
+        ("redis: 8\nmongodb: {version: '8}\na: b\n", "2:20: the quote ' is not closed"),
+        ("mongodb: 8\nredis\n", "2:1: ':' is missing after this key"),
+        ("mongodb: 8\nredis:8\npostgres: 17", "2:7: a space is missing after ':'"),
+        ("postgres:{}\nredis: {}", "1:10: a space is missing after ':'"),
+        ("redis: `8`", "1:8: a value cannot begin with ` without quotes"),
+        ("redis: @8", "1:8: a value cannot begin with @ without quotes"),
+        ('name: "s:\\d"', "1:10: unknown escape sequence \\d\n  hint: use single quotes"),
+        ("<<<<<<< HEAD\nname: a\n=======\nname: b\n>>>>>>> x", "1:1: a merge conflict is not"),
+        ("redis: 8\n<<<<<<< HEAD\nname: a\n=======\n", "2:1: a merge conflict is not"),
+        ("apps: {a: {redis: a}}}", "1:22: } closes nothing"),
     ],
 )
 def test_a_line_that_is_not_where_it_belongs(text: str, said: str) -> None:
@@ -248,3 +258,11 @@ def test_short_and_long_forms_mean_the_same() -> None:
         ("redis:", "redis: {}"),
     ):
         assert stack(f"postgres:\n{short}").source == stack(f"postgres:\n{long}").source
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["postgres: {port: '5433'}", "redis: {appendonly: 'true'}", "postgres: {max_connections: '9'}"],
+)
+def test_a_number_in_quotes_is_told_as_one(text: str) -> None:
+    assert "; write it without quotes" in refused(text)

@@ -49,7 +49,7 @@ def test_two_dollars_are_one_and_are_not_filled_in_again() -> None:
         ("name: ${1}\npostgres:", "mngdb.yaml:1:7: a '${' that does not start a variable"),
         ("${WHO}: 1\n", "mngdb.yaml:1:1: variables are expanded in values"),
         ("apps:\n  '${A}': {}\n", "mngdb.yaml:2:3: variables are expanded in values"),
-        ("postgres: {port: ${P}}", "needs quotes, or a line of its own"),
+        ("postgres: {port: ${P}}", "on a line of its own"),
         ("name: x${BAD}\npostgres:", "a variable is not valid UTF-8"),
     ],
 )

@@ -127,7 +127,7 @@ def test_server_settings_follow_from_the_software_unless_the_file_says_others() 
         ("{a: {for: prisma}}", "a: {env: {for: prisma}}"),
         ("{a: {redis: {for: celery, keys: '*'}}}", "'*' is every key; celery needs a prefix"),
         ("{a: {redis: {for: taskiq}}}", "taskiq needs a prefix"),
-        ("{a: {redis: {for: celery, keys: a}}}", "'a' has no prefix for celery"),
+        ("{a: {redis: {for: celery, keys: a}}}", "'a' has no prefix for celery; write it as 'a:*'"),
         ("{a: {redis: {for: []}}}", "at least one"),
         ("{a: {redis: {}}}", "needs at least one pattern of keys"),
         ("{a: {for: celery}}", "a uses no Redis"),

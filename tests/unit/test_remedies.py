@@ -56,6 +56,12 @@ def finding(remedy: str, instance: str = "redis") -> Finding:
             "'mngdb up --allow NAME', as 'mngdb plan' names it, restores the app's login; "
             "elsewhere ACL",
         ),
+        (
+            "apps: {APP: …}, then 'mngdb up'; elsewhere ALTER",
+            "apps: {APP: …}, then 'mngdb up'; elsewhere ALTER",
+            "apps: {APP: …}, then 'mngdb up --allow NAME', as 'mngdb plan' names it; "
+            "elsewhere ALTER",
+        ),
     ],
 )
 def test_a_remedy_works_on_a_server_of_others(remedy: str, external: str, adopted: str) -> None:

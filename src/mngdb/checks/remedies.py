@@ -15,8 +15,8 @@ from mngdb.findings import Finding
 
 #: What is about logins and rights.
 _RIGHTS = re.compile(r"'mngdb up' (?:restores|revokes)|apps: \{")
-_UP = "'mngdb up'"
-_ADOPTED = "'mngdb up --allow NAME', as 'mngdb plan' names it,"
+_UP = re.compile(r"'mngdb up'(?P<end>[;,]?)")
+_ADOPTED = "'mngdb up --allow NAME', as 'mngdb plan' names it"
 
 
 def elsewhere(findings: Iterable[Finding], *, adopted: bool) -> tuple[Finding, ...]:
@@ -26,5 +26,5 @@ def elsewhere(findings: Iterable[Finding], *, adopted: bool) -> tuple[Finding, .
 
 def _remedy(text: str, adopted: bool) -> str:
     if _RIGHTS.search(text):
-        return text.replace(_UP, _ADOPTED, 1) if adopted else text
+        return _UP.sub(lambda m: _ADOPTED + (m["end"] or ","), text, 1) if adopted else text
     return text.partition("elsewhere")[2].lstrip(":, ") or text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
 
 from msgspec.structs import replace
@@ -73,12 +73,19 @@ def _in_git(judge: Callable[[Git], Judgement]) -> Callable[[SecretsFacts], Judge
     return judged
 
 
+def _found(facts: SecretsFacts, places: Sequence[str], none: str) -> Judgement:
+    """Places where secrets stand, and which secrets were not searched for."""
+    if facts.unsearched:
+        none += f"; not searched for: {', '.join(facts.unsearched)} (short, or a common word)"
+    return listed(places, none)
+
+
 def _environments(facts: SecretsFacts) -> Judgement:
     if facts.vault == "environ":
         return not_applicable("the vault is 'environ'")
     but = ", ".join(facts.unavoidable)
     but = f", except {but}, which cannot read it from elsewhere" if but else ""
-    return listed(facts.environments.value, f"in none of {facts.programs} processes{but}")
+    return _found(facts, facts.environments.value, f"in none of {facts.programs} processes{but}")
 
 
 def _dotenv(facts: SecretsFacts) -> Judgement:
@@ -132,12 +139,12 @@ CHECKS: tuple[Check[SecretsFacts], ...] = checks(
         "secrets.history": _in_git(
             lambda git: listed(git.values.value, "in no object of the repository")
         ),
-        "secrets.beside": lambda facts: listed(facts.beside.value, "in none"),
-        "secrets.arguments": lambda facts: listed(
-            facts.arguments.value, f"in none of {facts.programs} processes"
+        "secrets.beside": lambda facts: _found(facts, facts.beside.value, "in none"),
+        "secrets.arguments": lambda facts: _found(
+            facts, facts.arguments.value, f"in none of {facts.programs} processes"
         ),
         "secrets.environments": _environments,
-        "secrets.logs": lambda facts: listed(facts.logs.value, "in none"),
+        "secrets.logs": lambda facts: _found(facts, facts.logs.value, "in none"),
         "secrets.dotenv": _dotenv,
         "secrets.keys": _keys,
         "secrets.certificates": _certificates,

@@ -70,5 +70,7 @@ class SecretsFacts(Struct, frozen=True):
     """Days after which the file has secrets rotated, and one to do it; None: it does not say."""
     late: Mapping[str, float] = {}
     """Name to hours since the beginning of a rotation that should be over by now."""
+    unsearched: tuple[str, ...] = ()
+    """Secrets that are short or a common word, and so are not searched for in texts."""
     unavoidable: tuple[str, ...] = ()
     """As `environments`, of containers' programs that take a secret from nowhere else."""

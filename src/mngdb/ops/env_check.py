@@ -50,46 +50,54 @@ def env_check(
         given = {name: value for name, value in given.items() if _ours(name, needed)}
     report = _judged(context, given, _file(file, found) if file and found else None, needed)
     single = next(iter(needed)) if len(needed) == 1 else ""
-    other = _format(context, single, given, needed[single]) if single and not drivers else ""
+    others = _formats(context, single, given, needed[single]) if single and not drivers else []
     mixed = [name for name in found.ambiguous if _required(name, needed)] if found else []
-    return Report(tuple(_told(one, single, file, other, mixed) for one in report.findings))
+    return Report(tuple(_told(one, single, file, others, mixed) for one in report.findings))
 
 
 def _required(name: str, needed: Mapping[str, Mapping[str, Secret]]) -> bool:
     return any(name in names for names in needed.values())
 
 
-def _told(found: Finding, app: str, file: Path | None, other: str, mixed: Sequence[str]) -> Finding:
-    """A finding whose remedy names the file and, where it is one app's, the app and the format that
-    the variables have. `mixed`: ambiguous variables that `env APP --write` writes anew."""
+def _told(
+    found: Finding, app: str, file: Path | None, others: Sequence[str], mixed: Sequence[str]
+) -> Finding:
+    """A finding whose remedy names the file and, where it is one app's, the app and the formats
+    that the variables may have. `mixed`: ambiguous variables that `env APP --write` writes anew."""
     where = str(file or ".env")
     give = shlex.join(["mngdb", "env", app or "APP", "--write", where])
     remedy = found.remedy.replace(_GIVE, give)
     remedy = _FILE.sub(lambda _: shlex.quote(where), remedy) if file else remedy
     if found.id == "env.unambiguous" and mixed:
         remedy += f"; '{give}' does so for {', '.join(mixed)}"
-    if other and found.verdict == "fail" and found.remedy == _GIVE:
+    if others and found.verdict == "fail" and found.remedy == _GIVE:
+        named = " or ".join(filter(None, (", ".join(others[:-1]), others[-1])))
+        other = named if len(others) == 1 else "DRIVER"
         check = shlex.join(["mngdb", "env", "check", *([where] if file else []), "--for", other])
         remedy = (
-            f"the variables are those for {other}: {check}, or 'env: {{for: {other}}}' in the file"
+            f"the variables are those for {named}: {check}, or 'env: {{for: {other}}}' in the file"
         )
     return replace(found, remedy=remedy)
 
 
-def _format(
+def _formats(
     context: Context, app: str, given: Mapping[str, Secret], needed: Mapping[str, Secret]
-) -> str:
-    """The driver whose variables these are, where they are not those that are needed; or empty."""
+) -> list[str]:
+    """The drivers whose variables these are, where they are not those that are needed: by names and
+    values or, where no values fit (an old password, say), by names."""
     if given.keys() >= needed.keys():
-        return ""
+        return []
+    named, same = [], []
     for one in DRIVERS:
         try:
-            names = variables(context, app, drivers=[one]).keys()
+            found = variables(context, app, drivers=[one])
         except UsageError:
             continue  # of another engine
-        if names and given.keys() >= names:
-            return one
-    return ""
+        if found and given.keys() >= found.keys():
+            named.append(one)
+            if all(given[name].reveal() == value for name, value in found.items()):
+                same.append(one)
+    return same or named
 
 
 def _judged(

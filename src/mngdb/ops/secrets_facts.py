@@ -60,6 +60,7 @@ def secrets_facts(context: Context) -> SecretsFacts:
         arguments=Seen(running.arguments),
         environments=Seen(tuple(one for one in running.environments if one not in unavoidable)),
         unavoidable=unavoidable,
+        unsearched=needles.left_out,
         logs=see(lambda: _search(needles, _logs(context))),
         dotenv=tuple(_dotenv(stack.folder)),
         keys=_keys(context),

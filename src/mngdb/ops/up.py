@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
@@ -71,7 +71,7 @@ class Report(Struct):
     refused: list[Step[Never]] = field(default_factory=list)
     """Destructive steps that the command did not name, and costly ones that it did not agree to."""
     notices: list[Notice] = field(default_factory=list)
-    standing: list[Notice] = field(default_factory=list)
+    standing: dict[str, Sequence[Notice]] = field(default_factory=dict)
     """Of these those of servers, which `plan` shows as well."""
     errors: dict[str, MngdbError] = field(default_factory=dict)
     """Instance to what ended its work, and an app's secret to why it cannot be used; everything
@@ -387,7 +387,7 @@ def _collect(
             report.errors[name] = survey
             continue
         report.refused += survey.steps
-        report.standing += survey.notices
+        report.standing[name] = survey.notices
         known[name] = survey.unmarked
         if any(step.costs for step in survey.steps):
             continue  # nobody agreed to pay for it
@@ -397,7 +397,7 @@ def _collect(
                 f"{unit.name} is running, but {unit.user or 'mngdb'} cannot use it: {unit.error}",
                 f"mngdb doctor {app}" if app in context.stack.apps else "mngdb doctor",
             )
-    report.notices += report.standing
+    report.notices += [one for found in report.standing.values() for one in found]
     context.record(known)
 
 

@@ -24,6 +24,7 @@ from mngdb.spec.problems import KEY, Problem, did_you_mean, near, spec_error
 from mngdb.spec.source import Document, Trail
 from mngdb.spec.stack import Stack, declared, resolve
 from mngdb.spec.target_info import TARGET_INFO
+from mngdb.spec.yaml12 import type_of
 
 #: Looking for the nearest key takes time: no more errors than this are looked at closely.
 _MOST = 200
@@ -266,6 +267,9 @@ def _problem(
         message += f", not {_shown(value)}"
         if kind == "string_type" and isinstance(value, int | float):
             message += f"; write it in quotes: '{_shown(value)}'"
+        wanted = {"int": "number", "bool": "true or false"}
+        if isinstance(value, str) and wanted.get(type_of(value), " \0") in message:
+            message += "; write it without quotes"
     return trail, message, None
 
 

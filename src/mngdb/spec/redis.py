@@ -325,7 +325,8 @@ class RedisGrant(BaseGrant):
             what = "'*' is every key; " if "*" in self.keys else ""
             raise located(f"{what}{name} needs a prefix: write keys: 'APP:*'", "for")
         if preset.prefixed is not None and self.keys and self.prefix is None and not found.own:
-            text = f"{self.keys[0]!r} has no prefix for {name}; write it as 'APP:*'"
+            start = self.keys[0].rstrip("*:")
+            text = f"{self.keys[0]!r} has no prefix for {name}; write it as '{start or 'APP'}:*'"
             raise located(text, "keys")
         if self.access == "readonly":
             raise located(f"{name} writes to its keys: remove 'access: readonly'", "access")

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from mngdb.errors import SpecError
+from mngdb.spec import layout
 
 MAX_DEPTH = 50
 #: Aliases are followed at most to this many values ("billion laughs").
@@ -88,21 +89,6 @@ def type_of(text: str) -> str:
     return next((name for name, one in _PATTERNS.items() if one.fullmatch(text)), "str")
 
 
-#: The parser's words for a line that is not where it belongs, as sentence and hint.
-_LAYOUT = {
-    "did not find expected key": (
-        "no key is expected here",
-        "indent keys of one mapping alike; after { } nothing is indented further",
-    ),
-    "mapping values are not allowed in this context": (
-        "':' is not expected here",
-        "indent keys of one mapping alike, and quote a value that contains ': '",
-    ),
-    "did not find expected ',' or '}'": ("',' or '}' is missing", "close each { with }"),
-    "did not find expected ',' or ']'": ("',' or ']' is missing", "close each [ with ]"),
-}
-
-
 def compose(text: str, name: str) -> yaml.Node | None:
     """The one document in `text`, or None if there is none. Raises SpecError."""
     wrong = _FORBIDDEN.search(text)
@@ -115,37 +101,12 @@ def compose(text: str, name: str) -> yaml.Node | None:
     try:
         return _Composer(loader, name).document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        said = str(error.problem or error.context)
-        hint = None
-        if "found character that cannot start any token" in said and _at(text, mark) == "\t":
-            said, hint = "tabs cannot be used for indentation", "indent with spaces"
-        elif "expected alphabetic or numeric character" in said:
-            star = _at(text, error.context_mark) or "*"
-            said = f"a value cannot begin with {star} without quotes"
-            hint = f"put the value in quotes: '{star}'"
-        elif _inside_braces(text, mark):
-            hint = "inside { } and [ ], a value with ${…} needs quotes, or a line of its own"
-        else:
-            said, hint = _LAYOUT.get(said, (said, None))
-        raise SpecError(f"{where}: {said}", hint) from None
+        (line, column), said, hint = layout.told(text, error)
+        raise SpecError(f"{name}:{line}:{column}: {said}", hint) from None
     except (yaml.YAMLError, ValueError) as error:
         raise SpecError(f"{name}: {' '.join(str(error).split())}") from None
     finally:
         loader.dispose()
-
-
-def _at(text: str, mark: Any) -> str:
-    lines = text.split("\n")
-    line = lines[mark.line] if mark and mark.line < len(lines) else ""
-    return line[mark.column : mark.column + 1] if mark else ""
-
-
-def _inside_braces(text: str, mark: Any) -> bool:
-    lines = text.split("\n")
-    line = lines[mark.line] if mark and mark.line < len(lines) else ""
-    return re.search(r"[{,:\[]\s*\$\{", line) is not None
 
 
 class _Composer:

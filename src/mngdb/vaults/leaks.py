@@ -10,11 +10,12 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from mngdb.literals import stand_in, usual
 from mngdb.secret import Secret
 
 _PROC = Path("/proc")
 _CHUNK = 1 << 22
-#: A shorter value stands in many a text by chance; `secrets.length` tells of it.
+#: Shorter values are left out, like common words: `secrets.length` and `.placeholder` tell them.
 _SHORTEST = 8
 
 
@@ -23,16 +24,21 @@ class Needles(Struct, frozen=True):
 
     names: Mapping[bytes, str]
     pattern: re.Pattern[bytes] | None
+    left_out: tuple[str, ...] = ()
+    """Secrets that are short or a common word: they stand in many a text by chance."""
 
     @classmethod
     def of(cls, secrets: Mapping[str, Secret]) -> Needles:
         names: dict[bytes, str] = {}
+        left_out: list[str] = []
         for name, secret in secrets.items():
             value = secret.reveal()
-            if len(value) >= _SHORTEST:
+            if len(value) < _SHORTEST or usual(value) or stand_in(value):
+                left_out.append(name)
+            else:
                 names |= {value.encode(): name, quote(value, safe="").encode(): name}
         words = sorted(map(re.escape, names), key=len, reverse=True)
-        return cls(names, re.compile(b"|".join(words)) if words else None)
+        return cls(names, re.compile(b"|".join(words)) if words else None, tuple(left_out))
 
     @property
     def longest(self) -> int:
