@@ -33,7 +33,8 @@ prints a section, `mngdb config` what each app gets in the end.
   that its software needs, and keeps it, with a note in `plan`, when the app or its `for` leaves the
   file: its keys stay. Software that must not lose keys and a cache that never expires them are
   refused on one instance. `plan` says where the file's policy does not fit the software.
-- **External servers** keep their settings, but for what the file names; `plan` says which of them do not fit the software.
+- **External servers** keep their settings, but for what the file names; `plan` says which of them
+  do not fit the software.
 - **Commands that harm other apps** (FLUSHDB, KEYS, CLIENT LIST) are given only on an instance of
   mngdb's that the app has to itself. FLUSHDB is not given where jobs or sessions are there, too.
 - **PSUBSCRIBE** is compared letter by letter: a login may use a pattern only if that very text is

@@ -43,8 +43,8 @@ def shell(
     prompt of mngdb's own.
 
     REST is passed to the client. Put two dashes before it: 'mngdb shell postgres -- -f tables.sql';
-    otherwise -f, --json and --target are read as mngdb's own options. For Redis and MongoDB it may
-    begin with an APP. A command ('mngdb shell redis GET key'), a statement ('mngdb shell mongodb
+    otherwise -f, --json and --target are read as mngdb's own options. It may begin with an APP:
+    log in as this one. A command ('mngdb shell redis GET key'), a statement ('mngdb shell mongodb
     "db.users.countDocuments()"') or a list of them on standard input needs no client; it exits with
     1 if the server refused one.
     """

@@ -30,13 +30,14 @@ def _base(environ: Mapping[str, str]) -> Path:
     if given:
         if not Path(given).is_absolute():
             raise UsageError(f"{VARIABLE} is not an absolute path: {given!r}")
-        return Path(given)
+        # PostgreSQL names its files without '..': they are compared
+        return Path(os.path.normpath(given))
     if os.geteuid() == 0:
         return SYSTEM
     # the XDG Base Directory Specification: a relative path is ignored
     state = environ.get("XDG_STATE_HOME", "")
     if state.startswith("/"):
-        return Path(state) / "mngdb"
+        return Path(os.path.normpath(state)) / "mngdb"
     return Path(_home_of_account(environ)) / ".local/state/mngdb"
 
 

@@ -37,7 +37,7 @@ def shell(
     none is installed. Raises UsageError where there is neither."""
     found = context.instance(instance)
     engine = context.engine(found)
-    if app is None and engine.dialogue is not None and rest and rest[0] in found.grants:
+    if app is None and rest and rest[0] in found.grants:
         app, rest = rest[0], rest[1:]
     context.secret(found, app or "admin")
     asked = context.asked(found, invent=True)
