@@ -8,8 +8,10 @@ import shlex
 #: Those of C1, those that change the direction of what follows or end a line, halves of characters.
 _STRANGE = r"\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _CONTROLS = re.compile(rf"[\x00-\x1f{_STRANGE}]")
-#: All but ends of lines, tabs and colours.
-_COMMANDS = re.compile(rf"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f{_STRANGE}]")
+#: All but ends of lines, tabs and the colours that mngdb itself writes: others conceal text.
+_COMMANDS = re.compile(
+    rf"\x1b(?!\[(?:0|1|2|22|[39][0-7])m)|[\x00-\x08\x0b-\x1a\x1c-\x1f{_STRANGE}]"
+)
 _IN_JSON = re.compile(rf"[{_STRANGE}]")
 #: First words of SQL statements, as PostgreSQL has them.
 VERBS = frozenset(
@@ -53,6 +55,11 @@ def named(name: str) -> str:
 def harmless(text: str) -> str:
     """Lines for a terminal, with no other command in them than colours."""
     return _COMMANDS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def colourless(text: str) -> str:
+    """The same of a server, whose colours would last to the next line and hide it."""
+    return harmless(text.replace("\x1b", "\\x1b"))
 
 
 def harmless_json(text: str) -> str:

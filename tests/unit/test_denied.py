@@ -21,7 +21,7 @@ from mngdb.engines.postgres import refusals as postgres_log
 from mngdb.engines.postgres.render import PREFIX
 from mngdb.engines.redis import denied as redis
 from mngdb.errors import UnobservableError
-from mngdb.facts.denied import Denials, Denied, Evidence, Probe, shape
+from mngdb.facts.denied import NO_LINE, PERMITTED, Denials, Denied, Evidence, Probe, shape
 from mngdb.model import DesiredInstance
 from mngdb.ops import denied as ops
 from mngdb.spec.mongodb import MongodbGrant
@@ -191,6 +191,23 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
     assert [one.times for one in of_mongodb(grants, lines)] == [3, 2]
     assert found[0].remedy == ('apps.shop.mongodb: {database: shop, databases: ["shop", "other"]}')
     assert "secret" not in str(found)
+
+
+def test_no_right_of_the_file_covers_system_collections_of_mongodb() -> None:
+    error = "not authorized on shop to execute command { drop: %s }"
+    lines = [
+        mongo(5286306, "conn1", user="shop"),
+        *(
+            mongo(20436, "conn1", error={"errmsg": error % f'"{name}"'})
+            for name in ("orders", "system.views")
+        ),
+    ]
+    found = of_mongodb(asked("mongodb", shop=MongodbGrant(database="shop")), lines)
+    remedies = {one.what: one.remedy for one in found}
+    assert remedies == {
+        "drop on 'shop.orders'": PERMITTED,
+        "drop on 'shop.system.views'": f"{NO_LINE} drop on 'shop.system.views'",
+    }
 
 
 def test_what_a_shell_asks_of_everybody_is_no_refusal_of_the_app() -> None:

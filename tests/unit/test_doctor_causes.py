@@ -45,3 +45,18 @@ def test_a_full_memory_causes_no_refusal() -> None:
 def test_an_alert_of_refusals_that_nobody_knows_is_told_by_itself() -> None:
     said = {one.text.split()[1] for one in answered(full=False).watch}
     assert said == set(ALERTS)
+
+
+def test_names_that_anybody_makes_up_are_one_warning_after_the_apps() -> None:
+    made_up = [
+        Denied(f"guess {n} {n}", "a login", "the file has no such app", 1, n, mild=n > 5)
+        for n in range(300)
+    ]
+    watch = answered(*made_up, LOGIN).watch
+    told = [one for one in watch if one.cause in {"denied", "refused-login"}]
+    assert [one.app for one in told] == ["shop", ""]
+    assert "300 logins of no app ('guess 0 0', 'guess 1 1', 'guess 2 2', …)" in told[1].text
+    assert len(told[1].text) < 500
+    assert told[1].command == "the file has no such app"
+    few = [one.app for one in answered(*made_up[:3], LOGIN).watch if one.app]
+    assert few == ["shop", *(one.app for one in made_up[:3])]

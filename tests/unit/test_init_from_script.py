@@ -225,3 +225,21 @@ def test_no_part_of_a_literal_is_told_whatever_its_form(literal: str) -> None:
     (note,) = read(text).notes
     assert "ALTER USER b" in note
     assert "part" not in note
+
+
+@pytest.mark.parametrize("copy", ["COPY public.t (a, b) FROM stdin;", r"\copy t from pstdin"])
+@pytest.mark.parametrize("end", ["\n\\.\n", "\r\n\\.\r\n"])
+def test_rows_of_a_dump_are_no_sql(copy: str, end: str) -> None:
+    rows = "1\tit's\n; CREATE ROLE bad LOGIN PASSWORD 'x'; GRANT ALL ON DATABASE a TO bad;\n"
+    text = (
+        "CREATE ROLE a LOGIN PASSWORD 'x'; CREATE DATABASE a OWNER a;\n"
+        f"{copy}\n{rows}\\.x part{end}CREATE ROLE b LOGIN; INSERT INTO t VALUES (4711);"
+    )
+    found = read(text)
+    assert [one.name for one in found.apps] == ["a", "b"]
+    assert not any(word in str(found.notes) for word in ("part", "it's", "bad", "4711"))
+    assert len(found.notes) == 2
+
+
+def test_rows_without_an_end_are_the_rest() -> None:
+    assert len(read("CREATE ROLE a LOGIN; COPY t FROM STDIN;\n; CREATE ROLE b LOGIN;").apps) == 1

@@ -6,14 +6,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from mngdb.engines.redis import client, wire
+from mngdb.engines.redis import adopt, client, wire
 from mngdb.engines.redis.client import RefusedError, connect
+from mngdb.engines.redis.look import Look
 from mngdb.errors import ConnectError
+from mngdb.findings import Seen
 from mngdb.model import Access
 from mngdb.secret import Secret
 
@@ -94,3 +97,12 @@ def test_nor_does_one_that_repeats_it_later() -> None:
     error = client._refused(wire.ReplyError(f"NOPERM {SECRET}"), access)
     assert isinstance(error, RefusedError)
     assert (error.message, error.code) == ("Redis refused: ***", "NOPERM")
+
+
+@pytest.mark.parametrize("value", ["100mb", "-1", "", "9" * 5000])
+def test_a_setting_that_is_no_number_is_a_note_when_a_server_is_adopted(value: str) -> None:
+    settings = Seen[Mapping[str, str]]({"maxmemory": value, "maxclients": value})
+    notes: list[str] = []
+    nothing = Seen[Any](missing="not asked")
+    assert dict(adopt._settings(Look(nothing, settings, nothing, ()), notes)) == {}
+    assert [note.split()[0] for note in notes] == ["maxmemory", "maxclients"]

@@ -7,12 +7,13 @@ import subprocess
 from pathlib import Path
 from typing import Never
 
+import click
 import pytest
 
 from mngdb.cli.fold import line
 from mngdb.facts.sessions import OneSession, Sessions
 from mngdb.model import Step
-from mngdb.words import kind, named
+from mngdb.words import colourless, harmless, kind, named
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,17 @@ def test_a_name_in_a_command_that_is_pasted_is_one_word(name: str, tmp_path: Pat
 
 def test_a_name_of_several_lines_stays_one_word_on_one_line() -> None:
     assert shlex.split(named("a\nb\x1b[8m")) == ["a\\x0ab\\x1b[8m"]
+
+
+@pytest.mark.parametrize("command", ["[8m", "[0;8m", "[7m", "[30;40m", "[108m", "]0;x\x07"])
+def test_no_command_that_conceals_text_reaches_a_terminal(command: str) -> None:
+    assert "\x1b" not in harmless(f"a\x1b{command}b")
+
+
+def test_colours_of_ours_are_shown_and_those_of_a_log_are_not() -> None:
+    ours = click.style("a\tb", fg="bright_red", bold=False) + click.style("c", dim=True)
+    assert harmless(ours) == ours
+    assert colourless("a\t\x1b[31mb") == "a\t\\x1b[31mb"
 
 
 def test_a_step_is_a_line_whatever_its_object_is_called() -> None:

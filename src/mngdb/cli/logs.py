@@ -30,6 +30,7 @@ def logs(options: Options, instance: str | None, follow: bool, lines: int) -> in
     from mngdb.errors import UsageError
     from mngdb.ops.logs import every
     from mngdb.ops.logs import follow as watch
+    from mngdb.words import colourless
 
     if options.json and follow:
         raise UsageError("--json and --follow cannot be used together", "omit one of them")
@@ -50,6 +51,7 @@ def logs(options: Options, instance: str | None, follow: bool, lines: int) -> in
     read = watch if follow else _tails
     try:
         for name, text in read(context, names, lines, failed):
+            text = colourless(text)
             verbatim(text if instance is not None else f"{name:<{width}}  {text}")
             shown = True
     except KeyboardInterrupt:

@@ -55,6 +55,7 @@ _NEIGHBOURS = {
     "client|list": "it shows the connections of other apps",
     "client|kill": "it ends the connections of other apps",
     "client|unblock": "it ends the waiting of other apps",
+    "client|tracking": "it writes into the connections of other apps, up to their end (REDIRECT)",
     "client|no-evict": "it lets others pay for the app's memory",
     "slowlog|get": "it shows the commands of other apps",
     "commandlog|get": "it shows the commands of other apps",

@@ -29,6 +29,9 @@ _ALTER_DATABASE = re.compile(rf"ALTER\s+DATABASE\s+{_NAME}\s+OWNER\s+TO\s+{_NAME
 _GRANT = re.compile(rf"GRANT\s+(.+?)\s+ON\s+(.+?)\s+TO\s+{_NAME}", re.I | re.S)
 _ON_DATABASE = re.compile(rf"DATABASE\s+{_NAME}", re.I)
 _EXTENSION = re.compile(rf"CREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}", re.I)
+#: What psql reads rows after, up to a line of their end. Users of an app wrote those: no SQL.
+_COPY = re.compile(r"\\?COPY\b.*\bFROM\s+P?STDIN\b", re.I | re.S)
+_END_OF_ROWS = re.compile(r"^\\\.\r?$|\Z", re.M)
 _SPECIAL = re.compile(r"\b(SUPERUSER|CREATEDB|CREATEROLE|REPLICATION|BYPASSRLS)\b", re.I)
 #: Statements that say nothing of themselves, or what the file's rights bring with them.
 _QUIET = re.compile(
@@ -142,23 +145,33 @@ def read(text: str) -> FoundServer:
 
 
 def _statements(text: str) -> Iterator[str]:
-    """Each without comments; psql's commands are statements of their own."""
+    """Each without comments and rows; psql's commands are statements of their own."""
     parts: list[str] = []
-    for token in _TOKEN.finditer(text):
-        word = token[0]
+    at = 0
+    while token := _TOKEN.match(text, at):
+        word, at = token[0], token.end()
         if word.startswith(("--", "/*")):
             continue
         if word.lstrip().startswith("\\") and word != r"\gexec":
-            yield word.strip()
+            statement = word.strip()
+            yield statement
+            at = _after_rows(statement, text, at)
         elif word in {";", r"\gexec"}:
             statement = "".join(parts).strip() + ("" if word == ";" else word)
             parts = []
             if statement and statement != word:
                 yield statement
+            at = _after_rows(statement, text, at)
         else:
             parts.append(word)
     if rest := "".join(parts).strip():
         yield rest
+
+
+def _after_rows(statement: str, text: str, at: int) -> int:
+    """Where the script goes on after a statement that ends `at`."""
+    end = _END_OF_ROWS.search(text, at) if _COPY.match(statement) else None
+    return end.end() if end else at
 
 
 def _name(text: str) -> str:
@@ -167,7 +180,7 @@ def _name(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """The beginning of a statement on one line, up to its first literal: that may be a password,
-    and one that is not closed has no end."""
-    bare = re.sub(r"(?:'|\$\w*\$).*", "'…'", text, flags=re.DOTALL)
+    """The beginning of a statement on one line, up to its first literal or row: that may be a
+    password, and one that is not closed has no end."""
+    bare = re.sub(r"(?:'|\$\w*\$|\bVALUES\b).*", "'…'", text, flags=re.DOTALL | re.IGNORECASE)
     return " ".join(bare.split())[:80]

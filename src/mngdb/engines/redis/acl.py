@@ -37,6 +37,8 @@ _BLOCKED = (
     "-function",
     # these tell the names of other apps' keys and channels; SCAN does too, but apps need it
     "-randomkey",
+    # REDIRECT writes into the connections of others until their buffers are full, BCAST tells keys
+    "-client|tracking",
     "-pubsub|channels",
     "-pubsub|shardchannels",
 )

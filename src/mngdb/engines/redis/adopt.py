@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mngdb.engines.redis import acl
@@ -52,18 +53,30 @@ def _settings(seen: Look, notes: list[str]) -> Iterator[tuple[str, Any]]:
         return
     if "maxmemory-policy" in values:
         yield "eviction", values["maxmemory-policy"]
-    if values.get("maxmemory", "0") != "0":
-        yield "memory", f"{int(values['maxmemory']) >> 20}mb"
-    elif "maxmemory" in values:
+    memory = _number(values, "maxmemory", notes)
+    clients = _number(values, "maxclients", notes)
+    if memory:
+        yield "memory", f"{memory >> 20}mb"
+    elif memory == 0:
         notes.append("mend: maxmemory is 0, so that it takes all memory before it evicts")
     if "appendonly" in values:
         yield "appendonly", values["appendonly"] == "yes"
-    if "maxclients" in values:
-        yield "max_clients", int(values["maxclients"])
+    if clients is not None:
+        yield "max_clients", clients
     if values.get("aclfile") == "":
         notes.append(
             "mend: there is no aclfile, so that logins which are made now are lost at a restart"
         )
+
+
+def _number(values: Mapping[str, str], name: str, notes: list[str]) -> int | None:
+    """A setting; None: it is not told, or a proxy answers in its own way, which is a note."""
+    value = values.get(name)
+    if value is not None and re.fullmatch(r"\d{1,20}", value, re.ASCII):
+        return int(value)
+    if value is not None:
+        notes.append(f"{name} could not be read: the server's answer is not a number")
+    return None
 
 
 def _default(user: acl.User, session: Session) -> Iterator[str]:
