@@ -101,6 +101,8 @@ def test_plan_json_has_the_contracts_keys_and_exit_code_tells_steps(stack: Cli) 
     [
         (["satus"], "did you mean 'status'"),
         (["psql"], "did you mean 'shell'"),
+        (["redis-cli"], "did you mean 'shell'"),
+        (["init", "--with", "postgres,mongo"], "did you mean 'mongodb'"),
         (["frobnicate"], "no such command 'frobnicate'"),
         (["status", "--nope"], "--nope"),
         (["url"], "INSTANCE"),

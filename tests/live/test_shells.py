@@ -49,6 +49,7 @@ def shell(cli: Cli, *arguments: str) -> Any:
         (("redis", "--app", "shop"), r"> ", "ACL WHOAMI", "shop"),
         (("postgres",), r"=# ", "SELECT 'I am ' || current_user;", "I am postgres"),
         (("postgres", "--app", "shop"), r"=> ", "SELECT 'I am ' || current_user;", "I am shop"),
+        (("postgres", "shop"), r"=> ", "SELECT 'I am ' || current_user;", "I am shop"),
     ],
 )
 def test_the_shell_is_logged_in_and_shows_no_secret(

@@ -58,7 +58,8 @@ class Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does; an unknown command is told with the nearest known one."""
         if args and args[0] not in self.table:
-            raise unknown(ctx, args[0], self.table, self.synonyms.get(args[0]))
+            word = "cli" if args[0].endswith("-cli") else args[0]  # a server's client, by its name
+            raise unknown(ctx, args[0], self.table, self.synonyms.get(word))
         return super().resolve_command(ctx, args)
 
 

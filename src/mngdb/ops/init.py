@@ -12,6 +12,7 @@ from mngdb.spec import source
 from mngdb.spec.engine_info import ENGINE_INFO, EngineInfo
 from mngdb.spec.load import build
 from mngdb.spec.names import check_app, check_plain
+from mngdb.spec.problems import did_you_mean
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.yaml12 import type_of
 
@@ -34,8 +35,9 @@ def write(path: Path, name: str, engines: list[str], apps: list[str], target: st
     """Write the file. Raises UsageError if it exists or a name cannot be used."""
     unknown = [engine for engine in engines if engine not in ENGINE_INFO]
     if unknown or not engines:
+        near = did_you_mean(unknown[0], ENGINE_INFO) if unknown else ""
         raise UsageError(
-            f"unknown engine {unknown[0]!r}" if unknown else "name at least one engine",
+            f"unknown engine {unknown[0]!r}{near}" if unknown else "name at least one engine",
             f"expected one of: {', '.join(ENGINE_INFO)}",
         )
     apps = list(dict.fromkeys(apps))
