@@ -69,6 +69,24 @@ def test_redis_what_the_old_password_opens_after_the_publication_ends(
         assert other.client_id() == mine
 
 
+def test_anothers_damaged_or_missing_secret_costs_that_app_alone(stack: Cli) -> None:
+    before = {app: settings(stack, app) for app in ("shop", "evil")}
+    damaged, missing = (stack.state / f"secrets/{name}_evil" for name in ("postgres", "redis"))
+    whole, aside = damaged.read_bytes(), stack.state / "aside"
+    damaged.write_bytes(b"")
+    missing.rename(aside)
+    done = stack.json("rotate", "shop", "--now")
+    assert (sorted(done["done"]), done["errors"]) == (["postgres_shop", "redis_shop"], {})
+    damaged.write_bytes(whole)
+    aside.rename(missing)
+    for engine in ("postgres", "redis"):
+        assert not lets_in(engine, before["shop"])
+        assert lets_in(engine, before["evil"])
+        assert lets_in(engine, settings(stack, "shop"))
+    # the files that servers start with have both, too
+    assert stack.json("plan")["steps"] == []
+
+
 def test_a_document_that_cannot_be_written_costs_its_app_alone(stack: Cli) -> None:
     before = {app: settings(stack, app) for app in ("shop", "evil")}
     document = published(stack, "evil")

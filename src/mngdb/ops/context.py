@@ -302,12 +302,16 @@ class Context(Struct, frozen=True, dict=True):
         allow: frozenset[str] = frozenset(),
         invent: bool = False,
         find: bool = True,
+        only: Collection[str] | None = None,
     ) -> DesiredInstance:
         """The instance as it is asked to be. With `invent`, missing secrets, and those of apps that
         cannot be used, are random ones that are kept nowhere: enough to plan with. Without `find`,
-        the server's program is not looked for: enough to log in with. Raises SecretError,
-        UsageError."""
-        going, spared = self._rotations(), unusable.apps(self, instance) if invent else frozenset()
+        the server's program is not looked for: enough to log in with. With `only`, the secrets of
+        these apps and of mngdb itself are needed, and nothing is to be changed of an app whose
+        secret is missing or cannot be used. Raises SecretError, UsageError."""
+        going, spared = self._rotations(), frozenset[str]()
+        if invent or only is not None:
+            spared = unusable.apps(self, instance, missing=not invent) - {*(only or ())}
         unknown = self.unknown(instance) | spared
         known = [login for login in self.logins(instance) if login not in unknown]
         made = {app: generate() for app in unknown}

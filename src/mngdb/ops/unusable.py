@@ -35,11 +35,13 @@ def of_apps(context: Context, only: Collection[str] | None = None) -> dict[str, 
     return among(context, [name for one in chosen for name in _spared(context, one).values()])
 
 
-def apps(context: Context, instance: Instance) -> frozenset[str]:
-    """The apps of an instance that are spared since their secrets cannot be used. Raises
-    SecretError likewise."""
+def apps(context: Context, instance: Instance, *, missing: bool = False) -> frozenset[str]:
+    """The apps of an instance that are spared since their secrets cannot be used, or are `missing`.
+    Raises SecretError likewise."""
     names = _spared(context, instance)
-    found = among(context, names.values())
+    found = {*among(context, names.values())}
+    if missing:
+        found |= {*names.values()} - context.vault.get_many(names.values()).keys()
     return frozenset(app for app, name in names.items() if name in found)
 
 

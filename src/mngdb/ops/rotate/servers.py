@@ -43,7 +43,8 @@ class Servers:
     def converge(self, instance: Instance, apps: Sequence[Entry]) -> dict[str, MngdbError]:
         """Bring both logins of these apps to what is asked, by the vault's names."""
         names = [name for one in apps for name in (one.login, one.login + SECOND)]
-        refused = self._converger(self.context.asked(instance)).logins(names)
+        asked = self.context.asked(instance, only=[one.login for one in apps])
+        refused = self._converger(asked).logins(names)
         return {one.secret: refused[one.login] for one in apps if one.login in refused}
 
     def tried(self, instance: Instance, apps: Sequence[Entry]) -> dict[str, MngdbError]:
@@ -53,7 +54,7 @@ class Servers:
         context, engine = self.context, self.context.engine(instance)
         found = context.vault.get_many([one.secret for one in apps], "pending")
         new = {one.login: found[one.secret].usable() or generate() for one in apps}
-        asked = context.asked(instance)
+        asked = context.asked(instance, only=new)
         asked = replace(asked, secrets={**asked.secrets, **new})
         at = context.admin(asked)
         end = time.monotonic() + _SPREAD
@@ -79,7 +80,7 @@ class Servers:
     def change(self, instance: Instance, new: Mapping[str, Secret]) -> dict[str, StepError]:
         """Give the administrator and the monitor these passwords, whichever they have; by
         login."""
-        asked = self.context.asked(instance)
+        asked = self.context.asked(instance, only=new)
         admin = new.get(ADMIN)
         if admin is not None and asked.secrets[ADMIN] != admin:
             self._converger(asked).change_admin(admin)
@@ -89,7 +90,7 @@ class Servers:
     def hang_up(self, instance: Instance, new: Mapping[str, Secret]) -> None:
         """What old passwords of the administrator and the monitor opened ends, before anybody
         knows the new ones. Where the server does not allow that, people are told."""
-        asked = self.context.asked(instance)
+        asked = self.context.asked(instance, only=new)
         asked = replace(asked, secrets={**asked.secrets, **new})
         try:
             sessions.end_others(self.context, asked, new.keys())

@@ -25,7 +25,8 @@ _SHORT = 1.0
 def old(context: Context, instance: Instance, some: Sequence[Entry]) -> dict[str, int]:
     """How many sessions old passwords opened, by the vault's names. Raises ConnectError,
     UnobservableError."""
-    asked, engine = context.asked(instance, find=False), context.engine(instance)
+    asked = context.asked(instance, find=False, only=[one.login for one in some])
+    engine = context.engine(instance)
     with _as_admin(context, asked) as (session, _):
         every = engine.sessions(session, asked).sessions
 
@@ -48,7 +49,7 @@ def end_doubtful(context: Context, instance: Instance, apps: Sequence[Entry]) ->
     due = [one for one in apps if one.published is not None]
     if engine.info.one_password or engine.hang_up is None or not due:
         return
-    asked = context.asked(instance, find=False)
+    asked = context.asked(instance, find=False, only=[one.login for one in due])
     with _as_admin(context, asked) as (session, _):
         every = engine.sessions(session, asked).sessions
         if not all(one.now for one in due):
