@@ -32,7 +32,23 @@ from mngdb.targets.process.logs import LogFile
             "7:C 30 Nov 2026 06:06:44.776 # Write error saving DB on disk: No space left on device",
             ("Write error saving DB on disk: No space left on device", errno.ENOSPC),
         ),
+        (
+            "7:M 30 Nov 2026 06:06:44.7 # Can't save in background: fork: Resource temporarily "
+            "unavailable",
+            ("Can't save in background: fork: Resource temporarily unavailable", errno.EAGAIN),
+        ),
         ("7:M 30 Nov 2026 06:06:44.776 # Background saving error", None),
+        (
+            "2026-11-30 06:06:44.776 UTC [7] 692c5c34.1a2b XX000 a@a\tx\tLOG:  could not write "
+            'file "pgss_query_texts.stat": Resource temporarily unavailable',
+            None,
+        ),
+        (
+            '2026-11-30 06:06:44.776 UTC [7] LOG:  could not write file "x": Resource temporarily '
+            "unavailable",
+            None,
+        ),
+        ("2026-11-30 06:06:44.776 UTC [7] P0001 a@a\tx\tERROR:  x: Permission denied", None),
     ],
 )
 def test_what_kept_a_server_from_writing(line: str, told: tuple[str, int] | None) -> None:

@@ -19,7 +19,7 @@ _CAUSE = re.compile(
     re.IGNORECASE,
 )
 #: What a session of PostgreSQL was refused says nothing of the server, unless it panics.
-_OF_SESSION = re.compile(r"^\t| \[\d+\] (?:[0-9a-f.]+ +[0-9A-Z]{5} )?\S+@(?!.*\tPANIC:  )")
+_OF_SESSION = re.compile(r"^\t| \[\d+\] (?:(?:[0-9a-f.]+ +)?[0-9A-Z]{5} )?\S+@(?!.*\tPANIC:  )")
 #: What servers say while all is well: Redis' notices, PostgreSQL's accounts of its work. A server
 #: that is killed has no last words, and these are not why it ended.
 _ROUTINE = re.compile(
@@ -84,10 +84,13 @@ def cause(text: str) -> str:
 
 
 def failure(lines: Sequence[str]) -> tuple[str, int] | None:
-    """The last line of a log in which the system refused to write, and the errno."""
+    """The last line of a log in which the system refused to write, and the errno. What a session
+    says may be an app's text, or of an earlier error; no process to start is said of a fork."""
     for line in reversed(lines):
+        if _OF_SESSION.search(line):
+            continue
         for text, code in _FAILURES.items():
-            if text in line:
+            if text in line and (code != errno.EAGAIN or "fork" in line):
                 return _PID_AND_TIME.sub("", _STAMP.sub("", line))[:_WIDE], code
     return None
 
