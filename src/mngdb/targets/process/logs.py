@@ -96,11 +96,12 @@ class LogFile(Struct, frozen=True):
         return follow(self.path, count)
 
     def back(self) -> Iterator[bytes]:
-        """All of it backwards, and what was set aside of it."""
+        """All of it backwards, and what was set aside of it: before that there may have been more,
+        which was cut off, replaced or compressed."""
         for one in (self.path, self._aside):
             with contextlib.suppress(FileNotFoundError), _opened(one) as handle:
                 yield from pieces(handle, handle.seek(0, os.SEEK_END))
-        if any(self.path.parent.glob(f"{self.path.name}.*.gz")):
+        if self._aside.exists() or any(self.path.parent.glob(f"{self.path.name}.*.gz")):
             yield b""
 
     def since(self, mark: str) -> tuple[bytes, str]:
