@@ -94,6 +94,25 @@ def ours(theirs: Cli, foreign: tuple[int, str], tmp_path: Path) -> Iterator[Cli]
         mongo.drop_database("shop")
 
 
+def test_a_login_that_the_server_cannot_save_is_not_made(
+    ours: Cli, foreign: tuple[int, str]
+) -> None:
+    with redis.Redis(port=foreign[0], username="admin", password=foreign[1]) as admin:
+        folder = Path(admin.config_get("aclfile")["aclfile"]).parent
+        away = folder.rename(folder.with_name("away"))
+        try:
+            for _ in range(2):
+                done = ours.run("up")
+                assert done.returncode == 1
+                assert "cannot save its logins" in done.stderr
+                assert "aclfile" in done.stderr
+            assert "shop" not in admin.acl_users()
+        finally:
+            away.rename(folder)
+        ours.ok("up")
+        assert "user shop " in (folder / "users.acl").read_text()
+
+
 def test_apps_get_their_rights_and_strangers_stay_as_they_are(theirs: Cli, ours: Cli) -> None:
     with redis_as(ours) as admin, mongo_as(theirs) as mongo:
         logins = {name: admin.acl_getuser(name) for name in admin.acl_users()}

@@ -184,6 +184,13 @@ def test_what_is_over_or_permitted_by_now_goes_into_no_line() -> None:
     assert gone.remedy == 'apps.a.redis.keys: ["a:*", "new:*", "gone:*"]'
 
 
+def test_what_up_may_withhold_is_not_promised() -> None:
+    (one,) = look(
+        written({"keys": "a:*", "for": "django"}, False), ("command", "flushdb", "flushdb")
+    )
+    assert "--prune" in one.remedy
+
+
 def test_what_can_be_mended_is_first() -> None:
     some = [Denied("a", str(one), f"no line of the file permits {one}", 1, one) for one in range(6)]
     assert remedies([*some[:2], Denied("a", "x", "apps.a: x", 1, 9.0)]) == [

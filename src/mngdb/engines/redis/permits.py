@@ -17,7 +17,7 @@ from mngdb.facts.denied import NO_LINE, PERMITTED, UNTOLD, permit, quoted, shape
 from mngdb.model import DesiredInstance
 from mngdb.spec.presets import prefix_of, presets
 from mngdb.spec.redis import RedisGrant
-from mngdb.spec.redis_commands import denies, harms_neighbours
+from mngdb.spec.redis_commands import deletes, denies, harms_neighbours
 
 #: Between the name of a queue of kombu's, which may be any, and a priority.
 _PRIORITY = "\x06\x16"
@@ -25,13 +25,19 @@ _PRIORITY = "\x06\x16"
 _BINDING = "_kombu.binding."
 #: Where the server tells clients of the protocol's second version which keys have changed.
 _CHANGED = "__redis__:invalidate"
+#: Of a command that the file permits, and that deletes the keys of all.
+_WITHHELD = (
+    "the file permits it by now, and 'mngdb up' applies that once no login of an app that left the "
+    "file is there: 'mngdb plan' names them, 'mngdb up --prune' drops them"
+)
 
 
 def without_a_line(grant: RedisGrant, one: Entry, every: Iterable[Entry]) -> str:
     """What helps where the file needs no line: it permits it by now, or the app's software has to
     be told its prefix. Empty: a line it has to be. `every`: what the app was refused."""
     if _permitted(grant, one):
-        return PERMITTED
+        # `mngdb up` withholds it while logins of apps that left the file are there
+        return _WITHHELD if one.reason == "command" and deletes(f"+{one.object}") else PERMITTED
     if one.reason not in {"key", "channel"}:
         return ""
     queues = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from mngdb.engines import logins
@@ -237,6 +236,7 @@ def _widened(
     if rules:
 
         def run(session: Session) -> None:
+            _save(session, facts.acl_file)
             session.ask("ACL", "SETUSER", name, *rules)
             _save(session, facts.acl_file)
 
@@ -319,6 +319,7 @@ def _set_user(
     user: acl.User, acl_file: bool | None, kick: bool = False
 ) -> Callable[[Session], None]:
     def run(session: Session) -> None:
+        _save(session, acl_file)
         # one command: the login is never without its rights in between
         session.ask("ACL", "SETUSER", user.name, "reset", *user.rules())
         if kick:
@@ -330,6 +331,7 @@ def _set_user(
 
 def _drop_user(name: str, acl_file: bool | None) -> Callable[[Session], None]:
     def run(session: Session) -> None:
+        _save(session, acl_file)
         session.ask("ACL", "DELUSER", name)
         _save(session, acl_file)
 
@@ -337,11 +339,20 @@ def _drop_user(name: str, acl_file: bool | None) -> Callable[[Session], None]:
 
 
 def _save(session: Session, acl_file: bool | None) -> None:
-    """Have logins outlive a restart, where the server has a file for them or may have one."""
+    """Have logins outlive a restart, where the server has a file for them or may have one. Called
+    before a change, too: one that cannot be kept is not made, as the next look would find it in
+    the server's memory and take it for kept. Raises StepError."""
     if acl_file is False:
         return
-    with nullcontext() if acl_file else suppress(StepError):
+    try:
         session.ask("ACL", "SAVE")
+    except StepError as error:
+        if acl_file:
+            raise StepError(
+                f"the server cannot save its logins: {error.message}",
+                "the server's account needs write access to the 'aclfile' and to its directory, "
+                "and the login in the url needs ACL SAVE",
+            ) from error
 
 
 def _step(
