@@ -22,6 +22,7 @@ from mngdb.agent.watch import Watch
 from mngdb.cli.common import Options
 from mngdb.engines.postgres.metric_queries import TABLES_COUNTED
 from mngdb.lock import lock
+from mngdb.ops import alerts_now
 from tests import trixie
 from tests.conftest import Cli
 from tests.live.clients import redis_as
@@ -346,6 +347,17 @@ def test_alerts_of_one_that_is_halted_are_not_its_last_rounds(stack: Cli) -> Non
         assert not json.loads(stack.run("--json", "alerts").stdout)["agent"]
     finally:
         os.kill(agent, signal.SIGCONT)
+
+
+def test_one_that_cannot_keep_its_rounds_is_not_gone(stack: Cli) -> None:
+    context = Options([str(stack.folder / "mngdb.yaml")]).context()
+    found = alerts_now.look(context, time.time())
+    assert found.running
+    assert "AgentGone" not in {alert.name for alert in found.alerts}
+    with halted(pid_of(stack, "mng-agent")):
+        found = alerts_now.look(context, time.time())
+    assert not found.running
+    assert "AgentGone" in {alert.name for alert in found.alerts}
 
 
 def test_a_second_one_says_so(stack: Cli) -> None:

@@ -61,6 +61,8 @@ def _now(options: Options) -> int:
         )
     if not found.agent:
         tell("no recent evaluation by the agent: evaluated once, just now; durations are unknown")
+    if found.running:
+        tell("the agent runs: 'mngdb logs agent' says why its evaluation cannot be read")
     for why, names in found.unreachable.items():
         tell(f"{why}: the state of {', '.join(names)} is unknown")
     for why, names in found.unknown.items():

@@ -16,6 +16,7 @@ from mngdb.alerts import expr
 from mngdb.alerts.evaluator import Alert, Evaluator
 from mngdb.alerts.rules import Active
 from mngdb.errors import ConnectError, MngdbError, UnobservableError, UnreachableError
+from mngdb.ops.agent import OUTDATED, STALE, AgentUnit
 from mngdb.ops.alerts import every_rule, judged, rules
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample, labelled
@@ -34,6 +35,8 @@ _WITHOUT_AGENT = {
 }
 #: What the agent measures of disks, too.
 _DISK_SIZE, _DISK_FREE = "mngdb_host_disk_size_bytes", "mngdb_host_disk_free_bytes"
+#: What each agent serves.
+_BUILD = "mngdb_build_info"
 
 
 class Now(Struct, frozen=True):
@@ -48,6 +51,8 @@ class Now(Struct, frozen=True):
     """Why servers could not be looked at, to their instances: whether they are up is unknown."""
     unmeasured: tuple[str, ...] = ()
     """What nobody measures in a stack without an agent, for people."""
+    running: bool = False
+    """Whether an agent runs whose last round cannot be read: its disk is full, for one."""
 
 
 def now(context: Context, at: float | None = None) -> Now:
@@ -60,6 +65,9 @@ def now(context: Context, at: float | None = None) -> Now:
 def look(context: Context, at: float) -> Now:
     """Judge the stack once, without its past: what a rule waits for is not waited for."""
     families, lost = _measured(context)
+    running = _runs(AgentUnit(context))
+    if running:  # it serves this, whether or not it can keep its rounds
+        families.append(Family(_BUILD, "gauge", "", [Sample(_BUILD, (), 1.0)]))
     there = {sample.name for family in families for sample in family.samples}
     every = context.stack.instances.values()
     reached = [one for one in every if one.name not in lost]
@@ -85,7 +93,16 @@ def look(context: Context, at: float) -> Now:
         unknown=unknown,
         unreachable=causes,
         unmeasured=tuple(_unmeasured(context, names)),
+        running=running,
     )
+
+
+def _runs(unit: AgentUnit) -> bool:
+    """Whether an agent answers, be it an older one."""
+    process = unit.process()
+    if process is None or process.state() == "T":
+        return False
+    return unit.answers() in {None, STALE, OUTDATED}
 
 
 def _can_judge(rule: Active, there: set[str]) -> bool:
