@@ -110,7 +110,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
         f"a: &a [{'x,' * 9}x]\n"
         + "\n".join(
             f"b{i}: &b{i} [{','.join([f'*b{i - 1}' if i else '*a'] * 10)}]"
-            for i in range(size // 2_000)
+            for i in range(4 + size // 2_000)  # both sizes are beyond what is followed
         )
     ),
     "word": lambda size: f"a: '{'x' * 10 * size}'",
