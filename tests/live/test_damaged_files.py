@@ -20,6 +20,7 @@ GARBAGE = b"\xff\xfe\x80gar\x00bage\n"
 DEEP = b"[" * 100_000
 #: A secret that no shell and dotenv reader take alike.
 UNPRINTABLE = b"ab12'cd34ef56\"gh78ij90kl12mn34op56"
+AGENT = "agent: {ports: {mngdb: PORT4, postgres: PORT5, redis: PORT6, mongodb: PORT7}}\n"
 COMMANDS = (("status",), ("doctor",), ("doctor", "--json"), ("check",), ("plan",))
 
 
@@ -93,8 +94,8 @@ def test_a_damaged_note_costs_its_own_row_of_status_alone(cli: Cli, content: byt
     cli.ok("status")
 
 
-def test_an_administrators_empty_secret_costs_its_own_row_of_status_alone(cli: Cli) -> None:
-    cli.write(faults.STACK)
+def test_empty_secrets_of_mngdbs_own_cost_no_other_row_of_status(cli: Cli) -> None:
+    cli.write(faults.STACK + AGENT)
     cli.ok("up")
     secret = cli.state / "secrets/redis_admin"
     whole = secret.read_bytes()
@@ -107,6 +108,20 @@ def test_an_administrators_empty_secret_costs_its_own_row_of_status_alone(cli: C
     assert units["mng-redis"]["state"] == "running"
     assert units["mng-redis"]["error"] == f"the secret {secret} is empty"
     secret.write_bytes(whole)
+    # the monitor's is no app's trouble, and no server's
+    monitor = cli.state / "secrets/postgres_monitor"
+    monitor.write_bytes(b"")
+    told = cli.run("status", "--json")
+    seen = json.loads(told.stdout)
+    assert (told.returncode, [one["secret"] for one in seen["secrets"]]) == (1, [monitor.name])
+    assert all(one["healthy"] for one in seen["units"])
+    doctor = cli.run("doctor").stdout
+    assert f"the secret {monitor} is empty" in doctor
+    assert "cannot use" not in doctor
+    cli.ok("doctor", "shop")
+    assert f"the secret {monitor} is empty" in cli.run("plan").stderr
+    monitor.unlink()
+    cli.ok("up")
     cli.ok("status")
 
 

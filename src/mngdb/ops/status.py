@@ -16,7 +16,7 @@ from mngdb.ops.agent import OUTDATED, STALE, AgentUnit
 from mngdb.ops.choice import Choice
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.patch_levels import open_holes
-from mngdb.spec.agent import AGENT
+from mngdb.spec.agent import AGENT, MONITOR
 from mngdb.spec.stack import Instance, Member
 from mngdb.targets.protocol import Running
 
@@ -97,9 +97,13 @@ def status(context: Context, choice: Choice) -> list[UnitStatus]:
 
 
 def bad_secrets(context: Context, choice: Choice) -> dict[str, SecretError]:
-    """The apps' secrets on the chosen servers that cannot be used, with the reason. None where the
-    vault cannot be asked: the units' rows say so."""
-    names = [secret_name(one, app) for one in choice.of(context) for app in one.grants]
+    """The secrets of apps and of the monitor on the chosen servers that cannot be used, with the
+    reason. None where the vault cannot be asked: the units' rows say so."""
+    names = [
+        secret_name(one, login)
+        for one in choice.of(context)
+        for login in (*one.grants, *([MONITOR] if one.monitored else ()))
+    ]
     try:
         return unusable.among(context, names)
     except SecretError:
