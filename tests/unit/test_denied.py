@@ -21,7 +21,16 @@ from mngdb.engines.postgres import refusals as postgres_log
 from mngdb.engines.postgres.render import PREFIX
 from mngdb.engines.redis import denied as redis
 from mngdb.errors import UnobservableError
-from mngdb.facts.denied import NO_LINE, PERMITTED, Denials, Denied, Evidence, Probe, shape
+from mngdb.facts.denied import (
+    NO_LINE,
+    PERMITTED,
+    Denials,
+    Denied,
+    Evidence,
+    Probe,
+    key_shape,
+    shape,
+)
 from mngdb.model import DesiredInstance
 from mngdb.ops import denied as ops
 from mngdb.spec.mongodb import MongodbGrant
@@ -434,6 +443,17 @@ def test_ids_are_not_told() -> None:
             "Hunter2-Hunter2-Hunter2",
         )
     ] == ["sess:*", "bull:mail:1", "user:*", "cache:*", "__keyevent@0__:*", "*"]
+    told = {
+        "SINGLETONLOCK_9f86d081884c7d659a2feaa0c55ad015": "SINGLETONLOCK_*",
+        "qo_proj.tasks.mail_to-7": "qo_proj.tasks.mail_to-7",
+        "qo_proj.tasks.mail_to-48151623": "qo_proj.tasks.mail_to-*",
+        "report_2026-11-30_daily_total": "report_*",
+        "session_a8Fk2LmQ9xYz3B": "session_*",
+        # of an ID that has such characters of its own, nothing is told
+        "kQ8-3hs_vb2ks92lsq72hs6dfs": "*",
+        "sess:kQ8-3hs_vb2ks92lsq72hs6dfs": "sess:*",
+    }
+    assert {name: key_shape(name) for name in told} == told
 
 
 def concern(state: Path, *ages: float, app: str = "monitor") -> object:

@@ -209,6 +209,15 @@ def test_names_that_hold_the_apps_prefix_leave_the_rest_to_other_apps() -> None:
     assert told(text, other) == line
 
 
+def test_a_pattern_is_left_out_that_another_one_includes() -> None:
+    text = written({"keys": ["a:*"]}, shared=True)
+    keys = ("key", "get", "x:a:1"), ("key", "get", "x:1"), ("key", "get", "LOCK_9f86d081884c7d65")
+    assert told(text, *keys) == 'apps.a.redis.keys: ["a:*", "x:*", "LOCK_*"]'
+    # PSUBSCRIBE's are compared letter by letter
+    some = ("channel", "psubscribe", "y:*"), ("channel", "psubscribe", "y:z:*")
+    assert '["a:*", "y:*", "y:z:*"]' in told(text, *some)
+
+
 def test_a_queue_of_any_name_is_celerys_that_was_not_told_its_prefix() -> None:
     text = written({"keys": "a:*", "for": "celery"}, shared=False)
     refused = [("key", "llen", name) for name in ("mails", "mails\x06\x163", "mails\x06\x169")]

@@ -32,6 +32,10 @@ NO_LINE = "no line of the file permits"
 SHOWN = 5
 #: What looks like an id: many letters with a digit among them, hexadecimal digits, a number.
 _ID = re.compile(r"(?=[\w.~-]*\d)[\w.~-]{20,}|\b[0-9a-f]{12,}\b|\b\d{4,}\b", re.ASCII)
+#: Words that a long name begins with: `LOCK_` of `LOCK_9f86…`.
+_WORDS = re.compile(r"(?:(?:[A-Z]?[a-z]+|[A-Z]+)[_.~-]+)*", re.ASCII)
+#: Characters after such words that may be a secret.
+_SECRET = 8
 #: Characters of a name of the client's choosing.
 _WIDE = 80
 #: Seconds by which moments may differ that are the same.
@@ -229,9 +233,21 @@ def grouped(
 
 
 def shape(name: str) -> str:
-    """A key, a channel or a login's name with `*` for what looks like an id: that of a session is
-    a secret, and a password may have been given for a name."""
+    """A login's name with `*` for what looks like an id: a password may have been given for it."""
     return _ID.sub("*", name)
+
+
+def key_shape(name: str) -> str:
+    """A key or a channel with `*` for what looks like an id, since that of a session is a secret.
+    Words before it stay: they tell whose it is."""
+    return _ID.sub(_after_words, name)
+
+
+def _after_words(found: re.Match[str]) -> str:
+    words = _WORDS.match(found[0])
+    cut = words.end() if words else 0
+    rest = found[0][cut:]
+    return found[0][:cut] + ("*" if len(rest) >= _SECRET else _ID.sub("*", rest))
 
 
 def quoted(name: str) -> str:

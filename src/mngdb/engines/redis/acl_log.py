@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from mngdb.engines.redis.client import Session
 from mngdb.engines.redis.look import pairs, told
-from mngdb.facts.denied import SHOWN, quoted, shape
+from mngdb.facts.denied import SHOWN, key_shape, quoted
 
 #: Entries that the server keeps unless it is told otherwise, and the setting; those that are read.
 KEPT, LENGTH = 128, "acllog-max-len"
@@ -47,9 +47,8 @@ class Entry(Struct, frozen=True):
             return "a login"
         if self.reason == "command":
             return self.object.upper().replace("|", " ") + self.within
-        return (
-            f"{self.command.upper()} on the {self.reason} {quoted(shape(self.object))}{self.within}"
-        )
+        name = quoted(key_shape(self.object))
+        return f"{self.command.upper()} on the {self.reason} {name}{self.within}"
 
 
 def entries(session: Session) -> list[Entry]:

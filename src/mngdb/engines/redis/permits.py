@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from mngdb.engines.redis.acl_log import Entry
 from mngdb.engines.redis.patterns import overlap
-from mngdb.facts.denied import NO_LINE, PERMITTED, UNTOLD, permit, quoted, shape
+from mngdb.facts.denied import NO_LINE, PERMITTED, UNTOLD, key_shape, permit, quoted
 from mngdb.model import DesiredInstance
 from mngdb.spec.presets import prefix_of, presets
 from mngdb.spec.redis import RedisGrant
@@ -106,6 +106,16 @@ def _writing(one: Entry, grant: RedisGrant, writes: frozenset[str]) -> bool:
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, one) for one in patterns)
+
+
+def _widest(names: Sequence[str]) -> list[str]:
+    """Without those that another one includes: `x:y:*` beside `x:*`."""
+    heads = {one: prefix_of(one) for one in names}
+    return [
+        one
+        for one in names
+        if not any(head and one != other and one.startswith(head) for other, head in heads.items())
+    ]
 
 
 # --- software that was not told its prefix
@@ -207,7 +217,9 @@ class _File:
     def _free(self, field: str, had: Sequence[str], wanted: Iterable[str]) -> Iterator[str]:
         """What nobody else has, and why the rest cannot be."""
         owned = {one: why for one in wanted if (why := self._others(field, one))}
-        yield from self._with(field, had, [one for one in wanted if one not in owned])
+        free = [one for one in wanted if one not in owned]
+        # channels that PSUBSCRIBE is given are compared letter by letter
+        yield from self._with(field, had, _widest(free) if field == "keys" else free)
         yield from owned.values()
 
     def _with(self, field: str, had: Sequence[str], wanted: Iterable[str]) -> Iterator[str]:
@@ -291,7 +303,7 @@ class _File:
     def _pattern(self, name: str) -> str:
         """The pattern of the names that a refused one is one of."""
         head, own = self._parts(name)
-        return f"{shape(head)}{own}*" if head else shape(name)
+        return f"{key_shape(head)}{own}*" if head else key_shape(name)
 
     def _plain(self, name: str) -> bool:
         """Whether no pattern made of this name takes a part of it for any characters."""
@@ -300,6 +312,6 @@ class _File:
 
     def _unsaid(self, names: Iterable[str]) -> Iterator[str]:
         """Of names that no pattern means alone."""
-        found = dict.fromkeys(quoted(shape(one)) for one in names if not self._plain(one))
+        found = dict.fromkeys(quoted(key_shape(one)) for one in names if not self._plain(one))
         if found:
             yield f"{NO_LINE} {', '.join(found)}: '*' and '?' of a pattern are any characters"
