@@ -32,8 +32,23 @@ parsed = cache(stack)
 
 
 def written(right: dict[str, Any], shared: bool) -> str:
-    apps = {"a": {"redis": right}} | ({"b": {"redis": "b:*"}} if shared else {})
-    return f"redis: {{}}\napps: {json.dumps(apps)}"
+    return apps(json.dumps(right), shared)
+
+
+def apps(right: str, shared: bool) -> str:
+    other = ", b: {redis: 'b:*'}" if shared else ""
+    return f"redis: {{}}\napps: {{a: {{redis: {right}}}{other}}}"
+
+
+def asked(right: dict[str, Any], line: str) -> str:
+    """The right that a line makes which names software, with what the file had."""
+    offered = line.partition(" asked: ")[2].partition("; set in the app: ")[0]
+    if offered.startswith("apps.a.redis: "):
+        return offered.removeprefix("apps.a.redis: ")
+    fields = [one.removeprefix("apps.a.redis.") for one in offered.split(" and ")]
+    new = {one.partition(":")[0] for one in fields}
+    had = [f"{key}: {json.dumps(value)}" for key, value in right.items() if key not in new]
+    return f"{{{', '.join([*had, *fields])}}}"
 
 
 def grant(text: str) -> RedisGrant:
@@ -112,7 +127,13 @@ def test_a_line_loads_permits_and_loses_nothing(name: str) -> None:
             for refused in dict.fromkeys(names(name)):
                 if permits(had, refused):
                     continue
-                remedy = told(text, refused)
+                every = told(text, refused).splitlines()
+                for line in (one for one in every if " asked: " in one):
+                    after = grant(apps(asked(right, line), shared))
+                    assert permits(after, refused) or "; set in the app: " in line, (right, line)
+                    assert {*had.keys} <= {*after.keys}
+                    assert {*had.heard} <= {*after.heard}
+                remedy = "\n".join(one for one in every if " asked: " not in one)
                 assert remedy
                 for found in _LINE.finditer(remedy):
                     lines += 1
@@ -207,6 +228,39 @@ def test_names_that_hold_the_apps_prefix_leave_the_rest_to_other_apps() -> None:
     other = "channel", "subscribe", "__redis__:invalidate"
     line = 'apps.a.redis: {keys: ["a:*"], channels: ["a:*", "__redis__:invalidate"]}'
     assert told(text, other) == line
+
+
+def test_software_that_the_file_does_not_name_is_offered_as_a_whole() -> None:
+    """One name at a time takes as many changes of the file as it has names."""
+    text = written({"keys": "a:*"}, shared=True)
+    for name, refused in (
+        ("celery", ("key", "get", "unacked_mutex")),
+        ("celery", ("channel", "psubscribe", "a:/0.celery.pidbox")),
+        ("rq", ("key", "smembers", "rq:queues")),
+    ):
+        line, otherwise = told(text, refused).split("\n")
+        assert line.startswith(f"if {name} asked: apps.a.redis: ")
+        assert otherwise.startswith("otherwise: apps.a.redis")
+        after = grant(apps(asked({}, line), shared=True))
+        assert after.software == (name,)
+        assert {"a:*"} <= {*after.keys} & {*after.heard}
+        assert "global_keyprefix': 'a:'" in line or permits(after, refused)
+    # Bull's keys and BullMQ's are called alike
+    said = told(text, ("key", "hset", "bull:q:meta"))
+    assert "if bull asked" in said
+    assert "if bullmq asked" in said
+
+
+def test_software_is_not_offered_where_the_file_would_refuse_it() -> None:
+    text = "redis: {}\napps: {a: {redis: 'a:*'}, b: {redis: {keys: 'b:*', for: rq}}}"
+    assert told(text, ("key", "smembers", "rq:queues")).startswith("'rq:*' has keys of b")
+    # a cache that fills the memory, and jobs that must not be lost
+    text = text.replace("rq", "spring-cache")
+    assert told(text, ("key", "get", "unacked_mutex")) == (
+        'apps.a.redis.keys: ["a:*", "unacked_mutex"]'
+    )
+    only = written({"keys": "a:*", "access": "readonly"}, shared=True)
+    assert "asked" not in told(only, ("key", "get", "rq:queues"))
 
 
 def test_a_pattern_is_left_out_that_another_one_includes() -> None:

@@ -6,7 +6,7 @@ app has is lost by it. Nothing is offered that other apps have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from mngdb.engines.redis.acl_log import Entry
 from mngdb.engines.redis.patterns import overlap
 from mngdb.facts.denied import NO_LINE, PERMITTED, UNTOLD, key_shape, permit, quoted
 from mngdb.model import DesiredInstance
-from mngdb.spec.presets import prefix_of, presets
+from mngdb.spec.presets import Preset, prefix_of, presets
 from mngdb.spec.redis import RedisGrant
 from mngdb.spec.redis_commands import deletes, denies, harms_neighbours
 
@@ -82,7 +82,8 @@ def _line(file: _File, grant: RedisGrant, entries: Sequence[Entry], writes: froz
     if any_name:
         who = " or ".join(any_name)
         return f"if {who} asked, set in the app: {_told(grant, any_name)}\notherwise: {text}"
-    return text
+    named = [*file.software([one.object for one in entries])]
+    return "\n".join([*named, f"otherwise: {text}"]) if named else text
 
 
 def _permitted(grant: RedisGrant, one: Entry) -> bool:
@@ -128,18 +129,35 @@ def _untold(grant: RedisGrant, name: str, *, queue: bool) -> str:
         preset = presets()[software]
         if preset.prefixed is None:
             continue
-        plain = preset.default if preset.default and not preset.default.own else None
-        # `huey.*.*`: any name of the software's, where it begins with words of its own
-        other = preset.prefixed.anywhere()
-        names = [
-            *((*plain.keys, *plain.channels) if plain else ()),
-            *(one for one in (*other.keys, *other.channels) if one[0] not in "*{"),
-        ]
         mine = preset.prefixed.below(grant.prefix or "")
-        theirs = _matches(name, names) or (queue and "kombu" in preset.aliases)
+        theirs = _matches(name, _names(preset)) or (queue and "kombu" in preset.aliases)
         if theirs and not _matches(name, (*mine.keys, *mine.channels)):
             return f"{software} {UNTOLD}; set in the app: {_told(grant, [software])}"
     return ""
+
+
+def _names(preset: Preset) -> list[str]:
+    """Patterns of what software uses without the prefix of the file."""
+    plain = preset.default if preset.default and not preset.default.own else None
+    # `huey.*.*`: any name of the software's, where it begins with words of its own
+    other = preset.prefixed.anywhere() if preset.prefixed else None
+    return [
+        *((*plain.keys, *plain.channels) if plain else ()),
+        *(one for one in ((*other.keys, *other.channels) if other else ()) if one[0] not in "*{"),
+    ]
+
+
+def _unnamed(grant: RedisGrant, names: Iterable[str]) -> list[str]:
+    """Software that the file does not name for the app and that has most of these names, where
+    they begin with words of its own; those below the app's prefix, too."""
+    bare = [one.removeprefix(grant.prefix or "") for one in names]
+    counts: dict[str, int] = {}
+    for software, preset in presets().items():
+        theirs = [one for one in _names(preset) if one[0] not in "*:"]
+        if software not in grant.software:
+            counts[software] = sum(_matches(one, theirs) for one in bare)
+    most = max(counts.values(), default=0)
+    return [one for one, count in counts.items() if most and count == most]
 
 
 def _any_name(grant: RedisGrant) -> list[str]:
@@ -188,6 +206,38 @@ class _File:
         every = ((one, presets()[one]) for one in self._grant.software)
         found = [f"{one}: {it.shared(prefix)}" for one, it in every if f"+{command}" in it.alone]
         return f" ({'; '.join(found)})" if found else ""
+
+    def software(self, names: Iterable[str]) -> Iterator[str]:
+        """The line that names the software whose own names these are, one for each that has them:
+        what it uses next is permitted then, too."""
+        written = self._grant.written
+        for software in _unnamed(self._grant, names):
+            had = self._grant.software
+            wanted: dict[str, Sequence[str]] = {"for": [*had, software] if had else software}
+            if written.channels is None and not written.for_:
+                # with 'for' they are no longer the same as its keys
+                wanted = {"channels": written.keys, **wanted}
+            found = self._resolved(wanted)
+            if found is None or not self._keeps(found) or self._refused(found):
+                continue
+            lines = [permit(self.place, written, one, wanted[one], **wanted) for one in wanted]
+            text = f"if {software} asked: {' and '.join(dict.fromkeys(lines))}"
+            client = _told(found, [software])
+            yield f"{text}; set in the app: {client}" if client else text
+
+    def _refused(self, found: RedisGrant) -> bool:
+        """Whether a right has what others have, or its software does not go with theirs."""
+        instance, had = self._asked.instance, self._grant
+        rights = {**instance.granted(RedisGrant), self._app: found}
+        return any(instance.spec.contradictions(rights)) or any(
+            self._others(field, one)
+            for field, new, old in (
+                ("keys", found.keys, had.keys),
+                ("channels", found.heard, had.heard),
+            )
+            for one in new
+            if one not in old
+        )
 
     def keys(self, entries: Sequence[Entry]) -> Iterator[str]:
         """For keys."""
@@ -240,7 +290,7 @@ class _File:
     def _with_prefix(self, wanted: Sequence[str]) -> Iterator[str]:
         """Software without a prefix would take the first of its keys for one: it gets one."""
         values = [f"{self._app}:*", *wanted]
-        found = self._resolved("keys", values)
+        found = self._resolved({"keys": values})
         if found is None or self._others("keys", values[0]):
             yield f"{NO_LINE} {', '.join(map(quoted, wanted))}"
             return
@@ -256,8 +306,13 @@ class _File:
 
     def _takes(self, field: str, values: Sequence[str]) -> bool:
         """Whether the file takes this, and the app loses nothing by it."""
-        had, found = self._grant, self._resolved(field, values)
-        return found is not None and all(
+        found = self._resolved({field: values})
+        return found is not None and self._keeps(found)
+
+    def _keeps(self, found: RedisGrant) -> bool:
+        """Whether the app loses nothing by a right."""
+        had = self._grant
+        return all(
             {*before} <= {*after}
             for before, after in (
                 (had.keys, found.keys),
@@ -266,11 +321,11 @@ class _File:
             )
         )
 
-    def _resolved(self, field: str, values: Sequence[str]) -> RedisGrant | None:
-        """The right that this makes; None: the file refuses it."""
+    def _resolved(self, fields: Mapping[str, Sequence[str]]) -> RedisGrant | None:
+        """The right that these make; None: the file refuses it."""
         given = self._grant.written.model_dump(by_alias=True, exclude_unset=True)
         try:
-            found = RedisGrant.model_validate(given | {field: values})
+            found = RedisGrant.model_validate(given | {**fields})
         except ValidationError:
             return None
         return found.resolved(alone=self._alone and self._asked.instance.managed)
