@@ -88,7 +88,7 @@ def test_plan_json_has_the_contracts_keys_and_exit_code_tells_steps(stack: Cli) 
         assert steps
         for step in steps:
             keys = ["instance", "engine", "action", "object", "detail", "restart", "destructive"]
-            assert list(step) == [*keys, "app"]
+            assert list(step) in (keys, [*keys, "app"])
             assert isinstance(step["restart"], bool)
             assert isinstance(step["destructive"], bool)
         assert stack.run("plan").returncode == 0
