@@ -162,6 +162,16 @@ def test_the_line_that_was_told_mends_it(stack: Cli) -> None:
     assert "earlier" in stack.run("doctor", "shop").stdout
 
 
+def test_who_names_no_login_may_be_the_app_that_was_refused_nothing(stack: Cli) -> None:
+    address = url(stack, "redis", "shop").partition("@")[2]
+    nameless = redis.Redis.from_url(f"redis://:{VALUE}@{address}")
+    with nameless as client, refused(redis.exceptions.AuthenticationError):
+        client.ping()
+    found = stack.run("doctor", "shop").stdout
+    assert "warning: a client that named no login was refused: a login (1 time, " in found
+    assert "docs/connecting.md#a-password-without-a-user-name" in found
+
+
 def test_a_refusal_is_found_below_what_a_busy_server_logs_in_an_hour(stack: Cli) -> None:
     shop = psycopg.connect(url(stack, "postgres", "shop"), autocommit=True)
     with shop as pg, refused(psycopg.errors.InsufficientPrivilege):
@@ -242,6 +252,16 @@ def test_what_the_server_lacks_hides_no_refusal(stack: Cli) -> None:
     assert "shop cannot use postgres" not in whole
     for said in (problem, whole):
         assert said.index("pg_shadow") < said.index("does not have the extension none")
+    with (
+        psycopg.connect(url(stack, "postgres", "shop"), application_name="shop") as pg,
+        refused(psycopg.errors.FeatureNotSupported),
+    ):
+        pg.execute('CREATE EXTENSION "none"')
+    found = examined(stack, "shop", 1)["postgres"]
+    assert "does not have the extension none" not in found["problem"]  # that is told already
+    for said in (found["hint"], stack.run("doctor").stdout):
+        assert said.count("does not have the extension none: install ") == 1
+        assert said.count("extension none") == 1
 
 
 def test_who_has_no_login_hides_no_refusal_of_redis_unseen(stack: Cli) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from mngdb.engines.mongodb import denied as mongodb
 from mngdb.engines.mongodb import refusals as mongodb_log
+from mngdb.engines.postgres import available
 from mngdb.engines.postgres import denied as postgres
 from mngdb.engines.postgres import refusals as postgres_log
 from mngdb.engines.postgres.render import PREFIX
@@ -30,6 +31,7 @@ from mngdb.facts.denied import (
     Probe,
     key_shape,
     shape,
+    tells,
 )
 from mngdb.model import DesiredInstance
 from mngdb.ops import denied as ops
@@ -47,8 +49,9 @@ def always(_app: str, _age: float) -> bool:
 
 
 def asked(name: str, **grants: object) -> DesiredInstance:
-    instance = SimpleNamespace(name=name, granted=lambda _: grants)
-    return cast("DesiredInstance", SimpleNamespace(instance=instance))
+    instance = SimpleNamespace(name=name, granted=lambda _: grants, contained=False, tls=False)
+    found = SimpleNamespace(instance=instance, managed=True, site=None, version="17")
+    return cast("DesiredInstance", found)
 
 
 def _session(line: str) -> str:
@@ -119,9 +122,36 @@ def test_the_line_of_the_file() -> None:
     assert remedies[3] == f'{line}, extensions: ["a", "b"]}}'
     assert remedies[4] == "'shop' is the database of shop: it is for that app alone"
     assert remedies[5] == f'{line}, extensions: ["a"]}}'
-    assert remedies[6].endswith(
-        f'install its package (docs/servers.md#extensions), then {line}, extensions: ["a", "b"]}}'
+    assert remedies[6] == (
+        "the server does not have the extension b (docs/servers.md#extensions): install the "
+        "package with it and set 'binaries: {postgres: /usr/lib/postgresql/17/bin}', then "
+        f'{line}, extensions: ["a", "b"]}}'
     )
+
+
+def test_how_a_server_gets_extensions_that_it_lacks() -> None:
+    def found(*names: str, tls: bool = False, has: Sequence[str] = ()) -> list[Denied]:
+        wanted = asked("postgres", shop=PostgresGrant(database="shop", extensions=[*has]))
+        cast("Any", wanted.instance).tls = tls
+        session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul", PREFIX)])
+        text = '0A000 shop@shop\tapp\tERROR:  extension "{}" is not available'
+        log = written(*(text.format(name) for name in names))
+        return list(postgres.look(session, wanted, Evidence(iter([log]), always)).found)
+
+    (vector,) = found("vector")
+    assert "install postgresql-17-pgvector (Debian, PGDG) and set 'binaries: " in vector.remedy
+    assert "'version: 18' (pip install 'mngdb[postgres18]'), then apps.shop." in vector.remedy
+    (with_tls,) = found("vector", tls=True)
+    assert "postgresql-17-pgvector" in with_tls.remedy
+    assert "18" not in with_tls.remedy  # that has no TLS
+    (uuid,) = found("uuid-ossp")
+    assert uuid.remedy.endswith("]; or call gen_random_uuid(), which needs no extension")
+    assert len({one.remedy for one in found("vector", "uuid-ossp")}) == 1
+    # what the file asks for is told as the app's own work tells it
+    there = found("vector", has=["vector"])
+    assert there[0].remedy.endswith("; or remove it from 'extensions'")
+    assert tells(there, available.lacks("vector"))
+    assert not tells(there, available.lacks("vect"))
 
 
 def test_a_session_that_was_idle_for_too_long_is_told_as_a_warning() -> None:

@@ -57,9 +57,11 @@ def _past(one: Diagnosis) -> None:
     """Refusals that fail nothing now."""
     over = [past for past in one.denied if past.over]
     logins = [past for past in one.denied if past.mild and not past.over]
-    if logins:
-        say(in_full(f"  warning: refused: {told(logins)}"))
-        for line in remedies(logins):
+    warnings = {"refused": logins, "a client that named no login was refused": one.nameless}
+    for text, some in warnings.items():
+        if some:
+            say(in_full(f"  warning: {text}: {told(some)}"))
+        for line in remedies(some):
             say(in_full(f"    {line}"))
     if over:
         text = f"earlier, before the last change or over an hour ago, it was refused: {told(over)}"

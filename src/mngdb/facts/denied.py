@@ -58,6 +58,8 @@ class Denied(Struct, frozen=True):
     was idle for too long."""
     over: bool = False
     """Whether it is no longer of concern: it is old, or the app's rights have changed since."""
+    nameless: bool = False
+    """Whether its client named no login: it may be any app's."""
 
     @property
     def app(self) -> str:
@@ -315,6 +317,11 @@ def takes(grant: BaseGrant, **values: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def tells(denied: Iterable[Denied], problem: str | None) -> bool:
+    """Whether the remedy of one that is of concern begins with this sentence."""
+    return any(one.remedy.partition(": ")[0] == problem for one in denied if not one.over)
 
 
 def told(denied: Iterable[Denied]) -> str:

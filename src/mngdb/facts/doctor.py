@@ -110,6 +110,8 @@ class Diagnosis(Struct, frozen=True):
     did; `LACKS`: it did, and the server has not all that the file asks for."""
     denied: tuple[Denied, ...] = ()
     """What the server refused the app, also what is over."""
+    nameless: tuple[Denied, ...] = ()
+    """Where it refused the app nothing lately: what clients that named no login were refused."""
     unseen: str = ""
     """That the server does not tell that, or not of the whole last hour."""
 

@@ -23,7 +23,7 @@ from mngdb.errors import (
     UnobservableError,
     UnreachableError,
 )
-from mngdb.facts.denied import Denials, hints, told
+from mngdb.facts.denied import Denials, hints, tells, told
 from mngdb.facts.doctor import LACKS, Diagnosis
 from mngdb.facts.locks import WAITED
 from mngdb.model import DesiredInstance, Notice, Step
@@ -103,10 +103,15 @@ def _beyond(
             found, problem=f"{text}{longest:.0f} s", hint="'mngdb locks' shows who holds it"
         )
     found = replace(found, denied=tuple(one for one in seen.found if one.app == found.app))
+    if all(one.over for one in found.denied):
+        nobodys = tuple(one for one in seen.found if one.nameless and not one.over)
+        return replace(found, nameless=nobodys)
     now = [one for one in found.denied if not one.over and not one.mild]
     if not now:
         return found
     text = f"the login works, but the server refused the app: {told(now)}"
+    if tells(now, found.problem):
+        return replace(found, problem=text, hint=hints(now))
     # what the server lacks is less than what it refuses
     problem, hint = ("; ".join(filter(None, (text, found.problem))), hints(now))
     return replace(found, problem=problem, hint="\n".join(filter(None, (hint, found.hint))))

@@ -361,7 +361,7 @@ def _lacks(facts: StackFacts) -> Iterator[Trouble]:
     """What the file asks for and the server has not, while the app works."""
     for server in facts.servers:
         for one in server.logins:
-            if one.kind == LACKS:
+            if one.kind == LACKS and not denied.told_lack(server, one):
                 text, where = f"{one.app} in {server.instance}: {one.problem}", (server.instance,)
                 yield Trouble("login-lacks", text, one.hint or "mngdb plan", where, one.app)
 

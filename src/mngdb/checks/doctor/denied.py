@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mngdb.facts.denied import Denied, quoted, remedies, shape, told
-from mngdb.facts.doctor import LACKS, StackFacts, Trouble
+from mngdb.facts.denied import Denied, quoted, remedies, shape, tells, told
+from mngdb.facts.doctor import LACKS, Diagnosis, Server, StackFacts, Trouble
 from mngdb.words import many
 
 #: Logins of no app that are told one by one; also those that are named of more.
@@ -47,6 +47,13 @@ def _of_strangers(instance: str, denied: Sequence[Denied]) -> Trouble:
     mild = all(one.mild for one in denied)
     cause = "refused-login" if mild else "denied"
     return Trouble(cause, text, lines, (instance,), watch=True)
+
+
+def told_lack(server: Server, one: Diagnosis) -> bool:
+    """Whether what the server lacks is told with what it refused the app."""
+    found = server.denied.found if server.denied else None
+    mine = [past for past in found.found if past.app == one.app] if found else []
+    return tells(mine, one.problem)
 
 
 def unfinished(facts: StackFacts) -> Iterator[Trouble]:

