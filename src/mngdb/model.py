@@ -17,6 +17,7 @@ from mngdb.release import Data, Release
 from mngdb.secret import Secret, app_of, login_of
 from mngdb.spec.base import EngineName
 from mngdb.spec.stack import Instance
+from mngdb.words import kind
 
 if TYPE_CHECKING:
     import socket
@@ -332,6 +333,10 @@ class DesiredInstance(Struct, frozen=True):
         return (self.site.tunnel if self.site else "") or None
 
 
+#: How a plan shows the empty value.
+_EMPTY = "''"
+
+
 class Change(Struct, frozen=True):
     """A server setting that is not as wanted. `reloadable`: it takes effect without a restart."""
 
@@ -339,6 +344,11 @@ class Change(Struct, frozen=True):
     found: str
     wanted: str
     reloadable: bool
+
+    @property
+    def text(self) -> str:
+        """How it stands in a plan."""
+        return f"{self.found or _EMPTY} → {self.wanted or _EMPTY}"
 
 
 class Step(Struct, Generic[T_contra], frozen=True):
@@ -430,3 +440,11 @@ class ShellCommand(Struct, frozen=True):
     exits with 1 if one was refused. Empty: the interactive client does so itself."""
     inside: tuple[str, ...] = ()
     """Arguments by which the first program does, in a container whose version is known."""
+    statement: str = ""
+    """The client's option before a statement. Empty: a statement needs none."""
+
+    def words(self, rest: tuple[str, ...]) -> tuple[str, ...]:
+        """What the client is given of a command line: psql takes a bare statement for the name of a
+        database."""
+        verb = kind(rest[0]) if rest and self.statement else ""
+        return (self.statement, *rest) if verb and verb != rest[0] else rest

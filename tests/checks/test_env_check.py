@@ -283,6 +283,20 @@ def test_whose_variables_they_are(env: Env) -> None:
         env.findings("nobody")
 
 
+def test_remedies_are_such_as_help(env: Env) -> None:
+    give = f"mngdb env shop --write {env.path}"
+    env.write(f"{env.path.read_text()}POSTGRES_LEGACY_URL='postgres://x:pw@h/d'\n")
+    stray = "change by hand or remove POSTGRES_LEGACY_URL: not of shop"
+    assert env.findings("shop")["env.password-length"].remedy == stray
+    assert env.findings("shop")["env.tls"].remedy.endswith("'mngdb env shop' again")
+    env.change(r"^REDIS_PASSWORD=.*", "REDIS_PASSWORD='short'")
+    both = env.findings("shop")["env.password-length"].remedy
+    assert both.startswith(f"{give}; ")
+    assert both.endswith(f"'mngdb rotate shop': 40 random characters; {stray}")
+    env.write("POSTGRES_URL: x\n")  # 'env --write' refuses the file as it is
+    assert env.findings("shop")["env.complete"].remedy == f"correct line 1; then {give}"
+
+
 @pytest.mark.parametrize("name", ["POSTGRES_DB", "POSTGRES_DATABASE"])
 def test_one_of_the_two_names_of_a_database_is_enough(env: Env, name: str) -> None:
     lines = env.path.read_text().splitlines(keepends=True)

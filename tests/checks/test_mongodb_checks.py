@@ -470,4 +470,4 @@ def test_a_server_that_hangs_or_is_down_is_unknown_in_bounded_time(
     process.wait()
     done = stock.cli.run("check", "--only", "mongodb.version")
     assert done.returncode == 3
-    assert "nothing answers" in done.stdout
+    assert "MongoDB does not answer" in done.stdout

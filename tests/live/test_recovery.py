@@ -164,11 +164,11 @@ def test_a_mongod_that_does_not_listen_for_more_than_two_minutes_is_waited_for(
     slow.say(before=f"while [ -e {recovering} ]; do sleep 0.2; done")
     with running(cli, "up") as first:
         said = line(first, "waiting, ")
-        assert "so far: nothing answers at" in said
+        assert "so far: MongoDB does not answer at" in said
         first.send_signal(signal.SIGINT)
         _, rest = first.communicate(timeout=60)
     assert first.returncode == 130
-    assert "mng-mongo  keeps running, not interrupted: nothing answers at" in rest
+    assert "mng-mongo  keeps running, not interrupted: MongoDB does not answer at" in rest
     pid = faults.pid(cli, "mng-mongo")
     # a change of the file that needs no restart, and one that does, while nobody can be asked
     cli.write(
@@ -177,7 +177,7 @@ def test_a_mongod_that_does_not_listen_for_more_than_two_minutes_is_waited_for(
     )
     planned = cli.run("plan")
     assert planned.returncode == 3
-    assert "mng-mongo is still starting: nothing answers at" in planned.stderr
+    assert "mng-mongo is still starting: MongoDB does not answer at" in planned.stderr
     assert faults.killed_after(cli, 3, "up", group=False)
     assert faults.pid(cli, "mng-mongo") == pid
     with running(cli, "up") as last:

@@ -160,6 +160,18 @@ def test_settings_that_a_person_gave_the_role_hold_for_either_login(stack: Cli) 
         assert admin.execute(carried, [["shop", '"shop.2"']]).fetchall() == []
 
 
+def test_neither_login_is_taken_for_a_group(stack: Cli) -> None:
+    context = opened(stack)
+    asked = context.asked(context.instance("postgres"))
+    engine = context.engine(asked.instance)
+    for _ in range(2):
+        now(stack, "shop", "--instance", "postgres")
+        with engine.connect(context.admin(asked)) as session:
+            notes = engine.found(session).notes
+        assert "login shop" in "".join(notes)
+        assert [note for note in notes if "cannot log in" in note] == []
+
+
 def test_checks_know_either_login(stack: Cli) -> None:
     found = [_failing(stack)]
     now(stack, "shop")

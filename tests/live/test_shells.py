@@ -68,6 +68,22 @@ def test_the_shell_is_logged_in_and_shows_no_secret(
         child.close(force=True)
 
 
+def test_the_administrator_is_told_at_a_terminal(stack: Cli) -> None:
+    for arguments, told in ((("postgres",), True), (("postgres", "shop"), False)):
+        child = shell(stack, *arguments)
+        try:
+            child.expect("=[#>] ")
+            assert ("note: this is the administrator" in child.before) is told
+        finally:
+            child.close(force=True)
+
+
+def test_a_bare_statement_is_run_by_psql(stack: Cli) -> None:
+    for words, user in (((), "postgres"), (("shop",), "shop")):
+        done = stack.run("shell", "postgres", *words, "select current_user", "-At", stdin="")
+        assert (done.returncode, done.stdout) == (0, f"{user}\n"), done.stderr
+
+
 def test_arguments_after_two_dashes_go_to_the_client(stack: Cli) -> None:
     done = stack.run("shell", "redis", "--app", "shop", "--", "SET", "shop:1", "x")
     assert (done.returncode, done.stdout.strip()) == (0, "OK"), done.stderr
@@ -88,6 +104,9 @@ def test_a_command_is_run_whatever_client_is_installed(silent_clients: Cli) -> N
     assert (done.returncode, done.stdout.strip()) == (0, "OK"), done.stderr
     done = silent_clients.run(*asked, stdin="APPEND shop:2 z\n\nGET 'shop:2'\n")
     assert (done.returncode, done.stdout.split("\n")) == (0, ["4", "x yz", ""]), done.stderr
+    done = silent_clients.run(*asked, stdin='GET "shop:2\n')
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: standard input: a quote is not closed")
 
 
 def test_a_refused_command_exits_with_1(silent_clients: Cli) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mngdb.checks.doctor.causes import RULES
 from mngdb.checks.doctor.judge import judge
+from mngdb.cli.doctor import _folded
 from mngdb.facts.denied import Denials, Denied
-from mngdb.facts.doctor import Answer, Condition, Diagnosis, Fired, Server, StackFacts
+from mngdb.facts.doctor import Answer, Condition, Diagnosis, Fired, Server, StackFacts, Trouble
 from mngdb.findings import Seen
 
 LOGIN = Denied("shop", "a login", "another password", 8, 1.0, mild=True)
@@ -60,3 +61,11 @@ def test_names_that_anybody_makes_up_are_one_warning_after_the_apps() -> None:
     assert told[1].command == "the file has no such app"
     few = [one.app for one in answered(*made_up[:3], LOGIN).watch if one.app]
     assert few == ["shop", *(one.app for one in made_up[:3])]
+
+
+def test_consequences_that_differ_in_the_app_alone_are_one_line() -> None:
+    apps = [Trouble("login-down", f"a{n} cannot use pg: down", "", (), f"a{n}") for n in range(7)]
+    agent = Trouble("agent", "the agent is gone", "")
+    folded = _folded([*apps, agent])
+    assert folded == ["a0, a1, a2, a3, a4 and 2 more cannot use pg: down", "the agent is gone"]
+    assert _folded(apps[:1]) == ["a0 cannot use pg: down"]

@@ -182,6 +182,8 @@ def test_init_takes_the_stacks_name(cli: Cli, name: str) -> None:
         ["--app", "a" * 64],
         ["--with", "oracle"],
         ["--with", ""],
+        ["--app", "a,"],
+        ["--from", ""],
     ],
     ids=str,
 )
@@ -193,5 +195,5 @@ def test_init_refuses_a_bad_name_and_writes_nothing(cli: Cli, arguments: list[st
 
 
 def test_an_app_given_twice_to_init_stands_once(cli: Cli) -> None:
-    cli.ok("init", "--app", "a", "--app", "a")
-    assert list(stack((cli.folder / "mngdb.yaml").read_text()).apps) == ["a"]
+    cli.ok("init", "--app", "a, b", "--app", "a")
+    assert list(stack((cli.folder / "mngdb.yaml").read_text()).apps) == ["a", "b"]

@@ -29,6 +29,8 @@ def adopt(
     """Describe servers and scripts. Raises MngdbError; then nothing is written."""
     work.refuse_existing(path)
     name = work.name_here(path, name, os.environ)
+    if not all(origins):
+        raise UsageError("--from is empty", "give it a URL or a file; is the shell's variable set?")
     piped = "-" in origins
     scripts = [Path(one) for one in origins if "://" not in one and one != "-"]
     work.refuse_missing(scripts)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from mngdb.facts.doctor import Answer, Diagnosis, StackFacts, Trouble
     from mngdb.ops.context import Context
 
+#: Apps that a line names.
+_SHOWN = 5
+
 
 @click.command()
 @click.argument("app", required=False)
@@ -98,8 +101,8 @@ def _show(answer: Answer, facts: StackFacts) -> None:
         say(click.style(in_full(plain(one.trouble.text)), fg="red", bold=number == 0))
         for line in one.trouble.command.split("\n"):
             say(in_full(f"  fix:      {plain(line)}"))
-        for trouble in one.consequences:
-            say(in_full(f"  causes:   {plain(trouble.text)}"))
+        for text in _folded(one.consequences):
+            say(in_full(f"  causes:   {plain(text)}"))
     if not answer.wrong:
         apps = sum(len(server.logins) for server in facts.servers)
         count = len(facts.servers)
@@ -116,6 +119,20 @@ def _show(answer: Answer, facts: StackFacts) -> None:
         tell(f"note: {text}")
     for text in answer.unknown:
         tell(f"unknown: {text}")
+
+
+def _folded(found: Sequence[Trouble]) -> list[str]:
+    """Their texts, those that differ in the app alone as one."""
+    apps: dict[str, list[str]] = {}
+    for one in found:
+        text = one.text.removeprefix(one.app)
+        apps.setdefault(text, []).append(one.app if text != one.text else "")
+    return [_names(names) + text for text, names in apps.items()]
+
+
+def _names(apps: Sequence[str]) -> str:
+    more = f" and {len(apps) - _SHOWN} more" if len(apps) > _SHOWN else ""
+    return ", ".join(filter(None, apps[:_SHOWN])) + more
 
 
 def _watch(trouble: Trouble) -> None:

@@ -21,7 +21,7 @@ from mngdb.spec.target_info import DEFAULT_STACK, DEFAULT_TARGET
     help=f"Engines: {', '.join(ENGINE_INFO)}.",
 )
 @click.option(
-    "--app", "apps", multiple=True, metavar="NAME", help="App that uses them; repeatable."
+    "--app", "apps", multiple=True, metavar="NAME,…", help="Apps that use them; repeatable."
 )
 @click.option("--name", default=DEFAULT_STACK, show_default=True, help="The stack's name.")
 @click.option(
@@ -76,7 +76,8 @@ def init(
         option = "--password-file" if password_file else "--keep-passwords"
         raise UsageError(f"{option} is for --from", "mngdb init --from URL")
     wanted = [one.strip() for one in engines.split(",") if one.strip()]
-    write(path, name, wanted, list(apps), options.target or DEFAULT_TARGET)
+    named = [one.strip() for given in apps for one in given.split(",")]
+    write(path, name, wanted, named, options.target or DEFAULT_TARGET)
     options.say({"file": str(path)}, in_full(f"wrote {path}; next: mngdb up"))
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ from mngdb.ops.variables import dotenv, variables
 from mngdb.secret import Secret, app_of
 from mngdb.spec.engine_info import DRIVERS
 from mngdb.vaults.git import repository
+from mngdb.words import many
 
 EXAMPLE = ".env.example"
 #: Stands in an example where a secret belongs.
@@ -51,23 +52,36 @@ def env_check(
     report = _judged(context, given, _file(file, found) if file and found else None, needed)
     single = next(iter(needed)) if len(needed) == 1 else ""
     others = _formats(context, single, given, needed[single]) if single and not drivers else []
-    mixed = [name for name in found.ambiguous if _required(name, needed)] if found else []
-    return Report(tuple(_told(one, single, file, others, mixed) for one in report.findings))
+    required = {name for names in needed.values() for name in names}
+    about = _About(single, file, found, frozenset(required), given.keys() - required)
+    return Report(tuple(_told(one, about, others) for one in report.findings))
 
 
-def _required(name: str, needed: Mapping[str, Mapping[str, Secret]]) -> bool:
-    return any(name in names for names in needed.values())
+class _About(Struct, frozen=True):
+    """What remedies depend on."""
+
+    app: str
+    """Empty: several apps."""
+    file: Path | None
+    read: _Read | None
+    required: Set[str]
+    """Variables that `env APP --write` writes."""
+    strays: Set[str]
+    """Variables that it leaves as they are."""
 
 
-def _told(
-    found: Finding, app: str, file: Path | None, others: Sequence[str], mixed: Sequence[str]
-) -> Finding:
+def _told(found: Finding, about: _About, others: Sequence[str]) -> Finding:
     """A finding whose remedy names the file and, where it is one app's, the app and the formats
-    that the variables may have. `mixed`: ambiguous variables that `env APP --write` writes anew."""
+    that the variables may have (`others`)."""
+    file, app = about.file, about.app
     where = str(file or ".env")
     give = shlex.join(["mngdb", "env", app or "APP", "--write", where])
     remedy = found.remedy.replace(_GIVE, give)
     remedy = _FILE.sub(lambda _: shlex.quote(where), remedy) if file else remedy
+    remedy = re.sub(r"\bAPP\b", app, remedy) if app else remedy
+    if found.verdict == "fail" and _GIVE in found.remedy:
+        remedy = _possible(remedy, found.evidence, about)
+    mixed = [one for one in about.read.ambiguous if one in about.required] if about.read else []
     if found.id == "env.unambiguous" and mixed:
         remedy += f"; '{give}' does so for {', '.join(mixed)}"
     if others and found.verdict == "fail" and found.remedy == _GIVE:
@@ -78,6 +92,23 @@ def _told(
             f"the variables are those for {named}: {check}, or 'env: {{for: {other}}}' in the file"
         )
     return replace(found, remedy=remedy)
+
+
+def _possible(remedy: str, evidence: str, about: _About) -> str:
+    """A remedy that begins with `env APP --write`, which writes the app's own variables only, and
+    to no file with a line that it cannot read."""
+    told = dict.fromkeys(re.findall(r"\w+", evidence))
+    strays = [name for name in told if name in about.strays]
+    if strays:
+        by_hand = (
+            f"change by hand or remove {', '.join(strays)}: not of {about.app or 'these apps'}"
+        )
+        if not about.required & told.keys():
+            return by_hand
+        remedy += f"; {by_hand}"
+    if about.read and about.read.wrong:
+        return f"correct line {about.read.wrong[0]}; then {remedy}"
+    return remedy
 
 
 def _formats(
@@ -114,7 +145,7 @@ def _judged(
         encrypted=any(one.tls for app in needed for one in context.app(app)),
         inside=frozenset(n for n, one in context.stack.members.items() if one.instance.contained),
     )
-    whose = ", ".join(needed)
+    whose = ", ".join(needed) if len(needed) < 3 else many(len(needed), "app")
     return Report(tuple(check.finding(facts, whose) for check in registry.of("env")))
 
 

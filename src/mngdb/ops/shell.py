@@ -54,6 +54,9 @@ def shell(
             yield session
 
     talk = _conversation(engine, access, rest, connect)
+    for_people = not rest or (talk is None and not command.words(rest)[0].startswith("-"))
+    if app is None and found.grants and for_people and sys.stdin.isatty():
+        context.warn(f"note: this is the administrator; an app: mngdb shell {instance} APP")
     servers = context.target(found).servers
     if servers is not None:
         if servers.process(found.unit) is None:
@@ -61,7 +64,7 @@ def shell(
         inside = servers.enter(found.unit, command, terminal=sys.stdin.isatty())
         if inside is not None and not (talk and talk.statement):
             env = {**os.environ, **context.environ, **command.env}
-            os.execvpe(inside[0], [*inside, *rest], env)  # noqa: S606
+            os.execvpe(inside[0], [*inside, *command.words(rest)], env)  # noqa: S606
     return become(instance, engine, access, command, rest, connect)
 
 
@@ -100,7 +103,7 @@ def become(
     for path, name, words in programs:
         if path:
             _known(connect)
-            os.execve(path, [name, *words, *rest], {**os.environ, **command.env})  # noqa: S606
+            os.execve(path, [name, *words, *command.words(rest)], {**os.environ, **command.env})  # noqa: S606
     if talk is not None and not rest:
         return talk
     names = " or ".join(dict.fromkeys(os.path.basename(p) for p, _ in command.programs))  # noqa: PTH119

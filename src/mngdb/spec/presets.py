@@ -162,9 +162,11 @@ def _meant(value: str) -> str:
     close = difflib.get_close_matches(_plain(value[:100]), known, n=1, cutoff=_ALIKE)
     if close:
         return f" (did you mean {known[close[0]]!r}?)"
+    family = ", ".join(name for name in presets() if name.startswith(f"{value.lower()}-"))
+    parts = f"; presets are {family}" if family else ""
     if value in DRIVERS:
-        return f"; drivers are named under 'env': env: {{for: {value}}}"
-    return (
+        return f"{parts}; drivers are named under 'env': env: {{for: {value}}}"
+    return parts or (
         "; 'mngdb render preset' lists them. Software that puts one prefix before all of its keys "
         "needs none"
     )

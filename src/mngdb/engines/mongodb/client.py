@@ -309,7 +309,7 @@ def reach(access: Access, timeout: float) -> None:
         if access.socket is not None and not probe.answers_plain((_socket(access), None)):
             # the tunnel is there before the server is
             raise ConnectError(
-                f"nothing answers at {where}", f"see 'mngdb logs {access.instance}'", "down"
+                f"MongoDB does not answer at {where}", f"see 'mngdb logs {access.instance}'", "down"
             ) from None
         raise ConnectError(
             f"{where} does not speak TLS", "compare 'tls' on both sides", "tls"
@@ -320,7 +320,7 @@ def reach(access: Access, timeout: float) -> None:
         ) from None
     except OSError as error:
         raise ConnectError(
-            f"nothing answers at {where}: {error.strerror or error}",
+            f"MongoDB does not answer at {where}: {error.strerror or error}",
             f"start it with 'mngdb up', or see 'mngdb logs {access.instance}'",
             "down",
         ) from None
@@ -374,7 +374,7 @@ _CAUSES: tuple[tuple[str, Kind, str], ...] = (
         "the certificate of {where} is not signed by the CA, has expired, or names another host",
     ),
     ("SSL", "tls", "{where} failed the TLS handshake"),
-    ("Connection refused", "down", "nothing answers at {where}"),
+    ("Connection refused", "down", "MongoDB does not answer at {where}"),
     ("Name or service not known", "down", "the host name of {where} cannot be resolved"),
     ("No replica set members available", "other", "{where} belongs to another replica set"),
     ("timed out", "down", "{where} does not answer in time"),
@@ -391,7 +391,7 @@ def _failure(text: str, access: Access, where: str) -> ConnectError:
             )
         if access.socket is not None:
             return ConnectError(
-                f"nothing answers at {where}", f"see 'mngdb logs {access.instance}'", "down"
+                f"MongoDB does not answer at {where}", f"see 'mngdb logs {access.instance}'", "down"
             )
         return ConnectError(
             f"{where} closes new connections at once; its connection limit may be reached",

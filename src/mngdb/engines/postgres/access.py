@@ -159,5 +159,8 @@ def shell(access: Access, folder: str | None) -> ShellCommand:
         env["PGSSLMODE"] = access.options["sslmode"]  # psql's own default encrypts if it can
     own = ((f"{folder}/psql", ()),) if folder else ()
     return ShellCommand(
-        (*own, ("psql", ()), ("pgcli", ())), env, "install postgresql-client (it has psql)"
+        (*own, ("psql", ()), ("pgcli", ())),
+        env,
+        "install postgresql-client (it has psql)",
+        statement="-c",
     )

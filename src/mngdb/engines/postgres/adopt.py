@@ -96,7 +96,7 @@ def found(session: Session) -> FoundServer:
     members = {
         role.name: [one.name for one in roles.values() if role.name in one.groups]
         for role in roles.values()
-        if not role.login
+        if not role.login and not Role(role.comment).mark
     }
     for group, within in members.items():
         above = roles[group].groups

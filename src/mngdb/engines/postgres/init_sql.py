@@ -140,7 +140,10 @@ def read(text: str) -> FoundServer:
     """Users and databases of a script. Raises UsageError where it makes none."""
     found = _Reader().read(text)
     if not found.apps:
-        raise UsageError("the SQL has no CREATE USER", "--from takes a script that makes users")
+        raise UsageError(
+            "the SQL has no CREATE USER",
+            "--from takes a script that makes users, or the URL of a server",
+        )
     return found
 
 

@@ -15,6 +15,7 @@ import hiredis
 
 from mngdb.engines.redis.prompt import STREAMS, shower, shown
 from mngdb.engines.redis.wire import Wire, pack, raw_reader
+from mngdb.errors import UsageError
 from mngdb.model import Access
 from mngdb.secret import Secret
 from mngdb.words import harmless
@@ -51,9 +52,9 @@ def environment(at: Access) -> dict[str, str]:
 def main(words: Sequence[str]) -> int:
     """Ask, print, and say by the exit code whether Redis refused a command."""
     try:
-        return _run([words] if words else filter(None, map(shlex.split, sys.stdin)))
-    except ValueError as error:
-        print(f"error: standard input: {error}", file=sys.stderr)
+        return _run([words] if words else filter(None, map(_split, sys.stdin)))
+    except UsageError as error:
+        print(f"error: standard input: {error.message}", file=sys.stderr)
         return 2
     except (RecursionError, hiredis.ProtocolError) as error:  # a script may nest lists, say
         print(f"error: the answer cannot be read: {error}", file=sys.stderr)
@@ -66,6 +67,14 @@ def main(words: Sequence[str]) -> int:
         # SHUTDOWN answers by hanging up
         print(f"Redis closed the connection: {error}", file=sys.stderr)
         return 1
+
+
+def _split(line: str) -> list[str]:
+    """The words of a line, quoted as for a shell. Raises UsageError."""
+    try:
+        return shlex.split(line)
+    except ValueError:
+        raise UsageError("a quote is not closed, or nothing follows a backslash") from None
 
 
 def _run(commands: Iterable[Sequence[str]]) -> int:

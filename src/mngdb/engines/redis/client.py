@@ -344,13 +344,13 @@ def _network_error(
     if access.socket is not None and any(isinstance(c, ssl.SSLEOFError) for c in causes):
         # the tunnel is there before the server is
         return ConnectError(
-            f"nothing listens on {place(access)}", f"mngdb logs {access.instance}", "down"
+            f"Redis does not answer at {place(access)}", f"mngdb logs {access.instance}", "down"
         )
     if any(isinstance(c, ssl.SSLError) for c in causes) or "SSL" in text:
         return ConnectError(f"{at} failed the TLS handshake", "compare `tls` on both sides", "tls")
     if any(isinstance(c, ConnectionRefusedError) for c in causes):
         return ConnectError(
-            f"nothing listens on {place(access)}", "start the server: `mngdb up`", "down"
+            f"Redis does not answer at {place(access)}", "start the server: `mngdb up`", "down"
         )
     if any(isinstance(c, FileNotFoundError) for c in causes) and access.ca:
         return ConnectError(f"the CA file {access.ca} does not exist", "run `mngdb up`", "tls")
@@ -364,7 +364,7 @@ def _network_error(
             if not access.tls and probe and accepts_tls(lambda: dial(access, probe)):
                 return ConnectError(f"{at} expects TLS", "compare `tls` on both sides", "tls")
             return ConnectError(
-                f"nothing listens on {place(access)}", f"mngdb logs {access.instance}", "down"
+                f"Redis does not answer at {place(access)}", f"mngdb logs {access.instance}", "down"
             )
         hint = "is it stopping?" if access.tls else "is it stopping, or does it expect TLS?"
         return ConnectError(f"{at} closed the connection", hint, "down" if access.tls else "tls")

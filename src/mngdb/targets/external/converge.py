@@ -57,7 +57,7 @@ class ExternalConverger(Converger[S, F]):
                 instance.engine,
                 "change",
                 f"setting {change.name}",
-                f"{change.found} → {change.wanted}",
+                change.text,
                 lambda session: self.engine.apply(session, [change]),
             )
 

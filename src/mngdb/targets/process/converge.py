@@ -163,7 +163,7 @@ class ProcessConverger(Converger[S, F]):
         if again and any(not change.reloadable for change in seen.changes):
             # something lay over our files when it started (PostgreSQL: ALTER SYSTEM)
             reloadable = tuple(change for change in seen.changes if change.reloadable)
-            said = ", ".join(f"{c.name} {c.found} → {c.wanted}" for c in seen.changes)
+            said = ", ".join(f"{c.name} {c.text}" for c in seen.changes)
             self._do(unit.restart(said, reloadable), session)
             with unit.session() as fresh:
                 return self._started(fresh, unit, again=False)

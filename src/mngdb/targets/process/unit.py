@@ -306,7 +306,7 @@ class ManagedUnit(Generic[S, F]):
         runner.verify(unit)
         stale = runner.stale_files(unit)
         due = runner.renewal(unit, self.asked.instance, found.release)
-        said = [*due, *(f"{c.name} {c.found} → {c.wanted}" for c in changes)]
+        said = [*due, *(f"{c.name} {c.text}" for c in changes)]
         cold = sorted(set(stale) & unit.cold_files)
         if due or cold or any(not change.reloadable for change in changes):
             reloadable = tuple(change for change in changes if change.reloadable)
