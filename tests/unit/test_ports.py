@@ -144,6 +144,21 @@ def test_a_damaged_note_is_told_to_its_own_stack_alone(
     assert opened(other, environ).chosen.keys() == {"redis", "queue", "agent.redis", "agent.mngdb"}
 
 
+def test_a_damaged_note_of_the_agents_ports_alone_is_written_anew(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    one = made(tmp_path, "redis: {port: 6380}")
+    note = one.state / "ports.json"
+    note.write_text("{")
+    found = settled(opened(one, environ), environ)
+    assert found.instances["redis"].spec.port == 6380
+    assert json.loads(note.read_text()) == found.chosen
+    note.unlink()
+    note.symlink_to(tmp_path / "others")
+    with pytest.raises(MngdbError):
+        opened(one, environ)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

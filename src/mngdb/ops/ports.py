@@ -19,11 +19,15 @@ _FILE = "ports.json"
 _LAST = 65535
 
 
+class DamagedError(MngdbError):
+    """The note of the ports cannot be read."""
+
+
 def opened(stack: Stack, environ: Mapping[str, str]) -> Stack:
     """The stack with the ports that are remembered, and for others those that `up` would choose
     now. Raises MngdbError for a note that is damaged."""
     wanted = open_ports(stack)
-    return filled(stack, _chosen(stack, wanted, _noted(stack.state), environ) if wanted else {})
+    return filled(stack, _chosen(stack, wanted, _kept(stack, wanted), environ) if wanted else {})
 
 
 def settled(
@@ -37,7 +41,7 @@ def settled(
         (stack.state / _FILE).unlink(missing_ok=True)
         return stack
     with disk.alone(stack.state.parent / ".lock"):
-        noted = kept = _noted(stack.state)
+        noted = kept = _kept(stack, wanted)
         if stays is not None:
             kept = {
                 one.name: noted[one.name]
@@ -48,6 +52,17 @@ def settled(
         if chosen != noted:
             disk.write(stack.state / _FILE, json.dumps(chosen, indent=1) + "\n")
     return stack if chosen == stack.chosen else filled(stack, chosen)
+
+
+def _kept(stack: Stack, wanted: list[OpenPort]) -> dict[str, int]:
+    """Those that are remembered. A damaged note is written anew where it has the agent's alone,
+    which no app connects to."""
+    try:
+        return _noted(stack.state)
+    except DamagedError:
+        if any(one.instance for one in wanted):
+            raise
+        return {}
 
 
 def _chosen(
@@ -102,4 +117,4 @@ def _noted(state: Path, *, anybody: bool = False) -> dict[str, int]:
             return {str(name): port for name, port in found.items()}
     except (ValueError, AttributeError, RecursionError):
         pass
-    raise MngdbError(f"{path} is damaged", "remove it; 'mngdb up' chooses the ports anew")
+    raise DamagedError(f"{path} is damaged", "remove it; 'mngdb up' chooses the ports anew")
