@@ -527,8 +527,15 @@ def changed(state: Path, what: str, ago: float, app: str = "") -> None:
 
 def test_what_an_app_was_refused_before_its_last_change_is_no_news(tmp_path: Path) -> None:
     assert concern(tmp_path, 0.0, 60.0, 7200.0) == [True, True, False]
-    changed(tmp_path, "role monitor", 30)
-    assert concern(tmp_path, 0.0, 60.0) == [True, False]
+    changed(tmp_path, "role shop", 30)
+    assert concern(tmp_path, 20.0, 60.0, app="shop") == [True, False]
+
+
+def test_the_agents_scrapes_by_the_password_of_before_are_no_news(tmp_path: Path) -> None:
+    changed(tmp_path, "role monitor", 60)
+    assert concern(tmp_path, 20.0, 45.0, 70.0) == [True, False, False]
+    changed(tmp_path, "role monitor", 10)
+    assert concern(tmp_path, 0.0) == [False]
 
 
 def test_a_change_is_of_the_app_whose_line_asks_for_it(tmp_path: Path) -> None:

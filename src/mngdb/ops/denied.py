@@ -16,12 +16,15 @@ from mngdb.model import DesiredInstance
 from mngdb.ops import probes
 from mngdb.ops.context import Context
 from mngdb.ops.logs import renewed
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance
 from mngdb.targets.log import Log
 from mngdb.targets.process import logs
 
 #: Bytes of the stack's audit log that are looked through.
 _AUDIT = 1 << 17
+#: Seconds that the agent's scrapes, one each 15 s, may go on by the password that they began with.
+_SCRAPES = 30.0
 #: What engines call a login.
 _LOGINS = frozenset({"role", "user"})
 
@@ -37,7 +40,8 @@ def look(context: Context, engine: Diagnose[S], session: S, asked: DesiredInstan
     noted = probes.of(context.stack.state, instance.name)
 
     def recent(app: str, age: float) -> bool:
-        return age <= min(RECENT, changed.get(app, RECENT))
+        late = _SCRAPES if app == MONITOR else 0.0
+        return age <= min(RECENT, changed.get(app, RECENT + late) - late)
 
     pieces = _pieces(log, instance) if log else None
     found = engine.denied(session, asked, Evidence(pieces, recent, noted))
