@@ -106,3 +106,12 @@ def test_a_setting_that_is_no_number_is_a_note_when_a_server_is_adopted(value: s
     nothing = Seen[Any](missing="not asked")
     assert dict(adopt._settings(Look(nothing, settings, nothing, ()), notes)) == {}
     assert [note.split()[0] for note in notes] == ["maxmemory", "maxclients"]
+
+
+def test_bgsave_is_advised_for_a_snapshot_alone() -> None:
+    at = Access("redis", "127.0.0.1", 6379, "shop", None, instance="queue")
+    log = "MISCONF Errors writing to the AOF file: No space left on device"
+    told = client.unwritable(at, log)
+    assert "append-only file: No space left on device" in told.message
+    assert "BGSAVE" not in str(told.hint)
+    assert "mngdb shell queue -- BGSAVE" in str(client.unwritable(at, "MISCONF").hint)

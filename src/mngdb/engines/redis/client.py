@@ -303,10 +303,12 @@ def unwritable(access: Access, text: str) -> ConnectError:
     cause of what fails in its append-only file; that of a snapshot's stands in its log."""
     what, _, why = text.rpartition("Errors writing to the AOF file: ")
     said = f"its append-only file: {why}" if what else "a snapshot"
+    mends = f"once its cause is gone: mngdb shell {access.instance} -- BGSAVE"
+    if what:  # the server tries the file again each second
+        mends = "once its cause is gone, Redis takes writes again"
     return ConnectError(
         f"Redis at {place(access)} could not save {said}, and refuses writes",
-        f"'mngdb logs {access.instance}' shows the error; once its cause is gone: "
-        f"mngdb shell {access.instance} -- BGSAVE",
+        f"'mngdb logs {access.instance}' shows the error; {mends}",
         "disk",
     )
 
