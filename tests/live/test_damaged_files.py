@@ -94,7 +94,7 @@ def test_a_damaged_note_costs_its_own_row_of_status_alone(cli: Cli, content: byt
     cli.ok("status")
 
 
-def test_empty_secrets_of_mngdbs_own_cost_no_other_row_of_status(cli: Cli) -> None:
+def test_empty_secrets_of_mngdbs_own_cost_no_row_of_status(cli: Cli) -> None:
     cli.write(faults.STACK + AGENT)
     cli.ok("up")
     secret = cli.state / "secrets/redis_admin"
@@ -102,12 +102,22 @@ def test_empty_secrets_of_mngdbs_own_cost_no_other_row_of_status(cli: Cli) -> No
     secret.write_bytes(b"")
     done = cli.run("status", "--json")
     assert done.returncode == 1
-    units = {one["name"]: one for one in json.loads(done.stdout)["units"]}
-    # PostgreSQL and MongoDB are asked as before
-    assert [name for name, one in units.items() if not one["healthy"]] == ["mng-redis"]
-    assert units["mng-redis"]["state"] == "running"
-    assert units["mng-redis"]["error"] == f"the secret {secret} is empty"
+    # apps log in by their own, and ask the server
+    seen = json.loads(done.stdout)
+    assert [one["secret"] for one in seen["secrets"]] == [secret.name]
+    assert all(one["healthy"] for one in seen["units"])
+    assert cli.run("status").stderr.count("is empty") == 1
+    assert "cannot use" not in cli.run("doctor").stdout
+    cli.ok("doctor", "shop")
+    keyfile = cli.state / "secrets/mongodb_keyfile"
+    key = keyfile.read_bytes()
+    keyfile.write_bytes(b"")
+    for command in ("plan", "up"):
+        refused = cli.run(command)
+        assert refused.returncode == 2
+        assert f"{secret} is empty; the secret {keyfile} is empty" in refused.stderr
     secret.write_bytes(whole)
+    keyfile.write_bytes(key)
     # the monitor's is no app's trouble, and no server's
     monitor = cli.state / "secrets/postgres_monitor"
     monitor.write_bytes(b"")
@@ -123,6 +133,19 @@ def test_empty_secrets_of_mngdbs_own_cost_no_other_row_of_status(cli: Cli) -> No
     monitor.unlink()
     cli.ok("up")
     cli.ok("status")
+
+
+def test_a_damaged_note_of_rotations_is_told_as_that(cli: Cli) -> None:
+    cli.write(faults.POSTGRES)
+    cli.ok("up")
+    note = cli.state / "rotation.json"
+    note.write_bytes(GARBAGE)
+    done = cli.run("doctor")
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"{note} is damaged")
+    assert "cannot use" not in done.stdout
+    note.unlink()
+    cli.ok("doctor")
 
 
 def test_an_apps_empty_secrets_cost_that_app_alone(cli: Cli) -> None:

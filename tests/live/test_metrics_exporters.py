@@ -306,7 +306,7 @@ def test_sizes_of_many_databases_come_a_few_at_a_time(
     monkeypatch.setattr(metrics, "SIZES_MAX", 2)
     context = Options([str(stack.folder / "mngdb.yaml")]).context()
     instance = context.instance("postgres")
-    asked, engine = context.as_monitor(instance), context.engine(instance)
+    asked, engine = context.as_login(instance, "monitor"), context.engine(instance)
     seen = []
     with engine.connect(engine.login(asked, context.admin(asked), "monitor")) as session:
         scraper = engine.metrics(session, asked)

@@ -40,7 +40,7 @@ def scraper(stack: Cli, name: str) -> Iterator[Scraper]:
     """A new one, which has everything to ask."""
     context = Options([str(stack.folder / "mngdb.yaml")]).context()
     instance = context.instance(name)
-    asked, engine = context.as_monitor(instance), context.engine(instance)
+    asked, engine = context.as_login(instance, "monitor"), context.engine(instance)
     with engine.connect(engine.login(asked, context.admin(asked), "monitor")) as session:
         yield engine.metrics(session, asked)
 

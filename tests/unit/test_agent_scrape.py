@@ -47,7 +47,7 @@ def target(server: _Server) -> Target:
     engine = SimpleNamespace(connect=_nothing, metrics=lambda *_: server)
     context: Any = SimpleNamespace(
         engine=lambda _: engine,
-        as_monitor=lambda _: None,
+        as_login=lambda *_: None,
         reach=_nothing,
         login=lambda *_: None,
     )

@@ -85,7 +85,7 @@ class Target:
         return self._scraper.scrape(max(0.1, deadline - time.monotonic()))
 
     def _connect(self, timeout: float) -> Scraper:
-        asked = self._context.as_monitor(self.instance)
+        asked = self._context.as_login(self.instance, MONITOR)
         with ExitStack() as held:
             # also the way is opened anew each time: what hangs in it is ended with it
             held.enter_context(self._context.reach(self.instance))

@@ -37,7 +37,7 @@ class Statements:
 
     def _keep(self, instance: Instance) -> None:
         context, engine = self._context, self._context.engine(instance)
-        asked = context.as_monitor(instance)
+        asked = context.as_login(instance, MONITOR)
         access = context.login(asked, MONITOR)
         with context.reach(instance), engine.connect(access, _PATIENCE) as session:
             if engine.statements:

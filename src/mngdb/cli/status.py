@@ -34,8 +34,8 @@ _EVERY = 2.0
 @common
 def status(options: Options, instances: tuple[str, ...], watch: bool) -> int:
     """Show what is running where, and whether it answers a query of a real user. For containers,
-    also exporters and the services behind RedisInsight. Exit 1 also for an app's secret that cannot
-    be used. With INSTANCE, only these servers."""
+    also exporters and the services behind RedisInsight. Exit 1 also for a login's secret that
+    cannot be used. With INSTANCE, only these servers."""
     from mngdb.errors import UsageError
 
     if not watch:
@@ -148,7 +148,10 @@ def _say_troubles(units: Sequence[UnitStatus], bad: Mapping[str, SecretError]) -
             tell(unit.warning)
             if unit.warning_hint:
                 tell(f"  hint: {unit.warning_hint}")
+    said = {one.message for one in bad.values()}
     for (error, hint), names in _errors(units).items():
+        if error in said:
+            continue
         named = error.startswith(f"{names[0]} ")
         tell(error if named else f"{', '.join(names)}: {error}")
         if hint:

@@ -79,10 +79,10 @@ def _beyond(
 ) -> Diagnosis:
     """With what the app's own work did not meet, since it touches nothing of the app's: its
     sessions wait for a lock, the server has refused them something."""
-    asked = context.asked(instance, find=False, invent=True)
     waits: list[float] = []
     try:
         context.secret(instance, "admin")
+        asked = context.asked(instance, find=False, invent=True)
         with context.reach(instance), engine.connect(context.admin(asked), LOGIN) as session:
             if engine.locks is not None:
                 every = engine.locks(session, asked)
@@ -221,8 +221,7 @@ def _examined(context: Context, instance: Instance, app: str) -> Diagnosis:
 
 def _problem(context: Context, instance: Instance, app: str) -> str | None:
     """What is wrong behind the login. Raises ConnectError when that does not succeed."""
-    context.secret(instance, app)
-    asked = context.asked(instance, find=False, invent=True)
+    asked = context.as_login(instance, app)  # no secret of others matters to it
     engine = context.engine(instance)
     try:
         with context.reach(instance, admin=False):
@@ -273,9 +272,9 @@ def _place(context: Context, instance: Instance) -> dict[str, str]:
 
 def _refused(context: Context, instance: Instance, app: str, error: ConnectError) -> ConnectError:
     """A server tells strangers nothing of its roles; the administrator's plan knows the cause."""
-    asked = context.asked(instance, invent=True)
-    converger = context.target(instance).converger(asked, lambda _: None)
     try:
+        asked = context.asked(instance, invent=True)
+        converger = context.target(instance).converger(asked, lambda _: None)
         if instance.adopt and app in converger.kept():
             hint = f"mngdb secret set {secret_name(instance, app)} stores the one that it has"
             return ConnectError(error.message, hint, "auth")

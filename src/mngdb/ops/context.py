@@ -212,9 +212,9 @@ class Context(Struct, frozen=True, dict=True):
         names = self.secret_names(only)
         found = self.vault.get_many(names)
         spared = unusable.of_apps(self, only)
-        for name, error in unusable.among(self, names).items():
-            if name not in spared:
-                raise error
+        bad = [error for name, error in unusable.among(self, names).items() if name not in spared]
+        if bad:
+            raise unusable.together(bad)
         missing = [name for name in names if name not in found]
         if missing:
             self.vault.check_writable(missing)
@@ -369,13 +369,14 @@ class Context(Struct, frozen=True, dict=True):
         with ThreadPoolExecutor(len(chosen)) as pool:
             return {one.instance.name: one for one in pool.map(ask, chosen)}
 
-    def as_monitor(self, instance: Instance) -> DesiredInstance:
-        """The instance with what reading its metrics needs, and no other secret. Raises SecretError
-        when that is missing."""
+    def as_login(self, instance: Instance, *logins: str) -> DesiredInstance:
+        """The instance with what sessions of apps or of the monitor need, and no other secret.
+        Raises SecretError when one is missing or cannot be used."""
         return DesiredInstance(
             stack=self.stack.name,
             instance=instance,
-            secrets={"admin": Secret("unused"), MONITOR: self.secret(instance, MONITOR)},
+            secrets={"admin": Secret("unused")}
+            | {login: self.secret(instance, login) for login in logins},
             site=self.target(instance).site(instance, find=False),
         )
 

@@ -19,6 +19,7 @@ from mngdb.errors import (
     SecretError,
     UnobservableError,
     UnreachableError,
+    UsageError,
 )
 from mngdb.facts.doctor import (
     AgentProblem,
@@ -164,7 +165,7 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
         dying = what is not None and what.restarted and kind in {*_OUT, "tls"}
         if what is not None and dying:
             seen = replace(seen, condition=replace(what, state="restarting"))
-        if kind == "unreachable":
+        if kind in {"unreachable", "damaged"}:
             return seen
         if dying or kind in _OUT:
             return replace(seen, logins=_all_out(instance, error.message))
@@ -185,7 +186,10 @@ def _kind(error: MngdbError) -> str:
         return error.kind
     if isinstance(error, UnreachableError):
         return "unreachable"
-    return "secret" if isinstance(error, SecretError) else "other"
+    if isinstance(error, SecretError):
+        return "secret"
+    # a note of mngdb's own, which tells nothing of the server
+    return "damaged" if isinstance(error, UsageError) else "other"
 
 
 def _condition(context: Context, instance: Instance) -> Condition | None:

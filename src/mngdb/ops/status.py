@@ -16,7 +16,7 @@ from mngdb.ops.agent import OUTDATED, STALE, AgentUnit
 from mngdb.ops.choice import Choice
 from mngdb.ops.context import Context, secret_name
 from mngdb.ops.patch_levels import open_holes
-from mngdb.spec.agent import AGENT, MONITOR
+from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance, Member
 from mngdb.targets.protocol import Running
 
@@ -82,7 +82,7 @@ def status(context: Context, choice: Choice) -> list[UnitStatus]:
     in its row; raised as MngdbError where no row says more than that."""
 
     def job(instance: Instance, _: workers.Emit) -> list[UnitStatus]:
-        return look(context, context.asked(instance, invent=True, find=False))
+        return look(context, _desired(context, instance))
 
     results = workers.each(context.stack, job, lambda _: None, choice.names)
     found, errors = workers.apart(results)
@@ -96,14 +96,22 @@ def status(context: Context, choice: Choice) -> list[UnitStatus]:
     return [*units, *(agent(context) if choice.agent else ())]
 
 
+def _desired(context: Context, instance: Instance) -> DesiredInstance:
+    """What is needed to ask a server: by its apps' own logins, where a secret of mngdb's own cannot
+    be used. Raises MngdbError."""
+    try:
+        return context.asked(instance, invent=True, find=False)
+    except SecretError:
+        apps = _apps(context, instance)
+        if not apps:
+            raise
+        return context.as_login(instance, *apps)
+
+
 def bad_secrets(context: Context, choice: Choice) -> dict[str, SecretError]:
-    """The secrets of apps and of the monitor on the chosen servers that cannot be used, with the
-    reason. None where the vault cannot be asked: the units' rows say so."""
-    names = [
-        secret_name(one, login)
-        for one in choice.of(context)
-        for login in (*one.grants, *([MONITOR] if one.monitored else ()))
-    ]
+    """The secrets of logins on the chosen servers that cannot be used, with the reason. None where
+    the vault cannot be asked: the units' rows say so."""
+    names = context.login_secrets([one.name for one in choice.of(context)])
     try:
         return unusable.among(context, names)
     except SecretError:
@@ -203,21 +211,27 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
     )
 
 
-def _on_disk(context: Context, instance: Instance, found: UnitStatus) -> UnitStatus:
-    """With a warning where its disk takes no more: a server may answer, and refuse each write."""
+def full_disk(context: Context, instance: Instance) -> str:
+    """That the disk of a server of this machine takes no more, for people; empty: it does, or
+    nobody can tell."""
     outside = context.target(instance).outside
-    if outside is None or not instance.here or found.warning is not None:
-        return found
+    if outside is None or not instance.here:
+        return ""
     try:
         seen = outside.disk(instance)
     except MngdbError:
-        return found
+        return ""
     text = f"the file system of {seen.path} {seen.closed}" if seen.closed else ""
     if seen.free_bytes < _FULL:
         text = f"the disk under {seen.path} is full: {seen.free_bytes >> 20} MB left"
-    if not text:
+    return f"{text}: writes fail" if text else ""
+
+
+def _on_disk(context: Context, instance: Instance, found: UnitStatus) -> UnitStatus:
+    """With a warning where its disk takes no more: a server may answer, and refuse each write."""
+    if found.warning is not None or not (text := full_disk(context, instance)):
         return found
-    return _with(found, warning=f"{found.name}: {text}: writes fail", warning_hint="mngdb doctor")
+    return _with(found, warning=f"{found.name}: {text}", warning_hint="mngdb doctor")
 
 
 def _apps(context: Context, instance: Instance) -> list[str]:

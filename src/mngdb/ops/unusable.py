@@ -3,7 +3,7 @@ leave what the app has on that server as it is, and do everything else."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mngdb.dotenv import quoted
@@ -25,6 +25,12 @@ def among(context: Context, names: Iterable[str]) -> dict[str, SecretError]:
         except SecretError as error:
             found[name] = error
     return found
+
+
+def together(errors: Sequence[SecretError]) -> SecretError:
+    """Several as one: who mends them wants to know of all."""
+    hints = dict.fromkeys(one.hint for one in errors if one.hint)
+    return SecretError("; ".join(one.message for one in errors), "; ".join(hints) or None)
 
 
 def of_apps(context: Context, only: Collection[str] | None = None) -> dict[str, SecretError]:

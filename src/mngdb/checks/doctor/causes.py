@@ -29,6 +29,8 @@ RULES = _DISK_FULL, _EXHAUSTED, _RESTARTING = (
 #: What the administrator of a server that is crashing is told when he asks: any other refusal came
 #: from a server that works.
 _CRASHING = {"down", "starting", "tls", "other"}
+#: Kinds of refusals of the administrator that are troubles of their own.
+_TOLD = {"limit", "secret", "unreachable", "damaged"}
 #: Checks that tell of a trouble now; the others of `INCIDENTS` are for watching.
 _WRONG = {
     "postgres.archive-healthy",
@@ -241,15 +243,16 @@ def _frozen(facts: StackFacts) -> Iterator[Trouble]:
 
 
 def _unreachable(facts: StackFacts) -> Iterator[Trouble]:
+    """What keeps mngdb from looking at servers at all: no way there, a damaged note of its own."""
     together: dict[Refusal, list[Server]] = {}
     for server in facts.servers:
-        if server.refusal is not None and server.refusal.kind == "unreachable":
+        if server.refusal is not None and server.refusal.kind in {"unreachable", "damaged"}:
             together.setdefault(server.refusal, []).append(server)
     for refusal, servers in together.items():
-        units = ", ".join(one.unit for one in servers)
-        names = tuple(one.instance for one in servers)
-        text = f"{refusal.message}: the state of {units} is unknown"
-        yield Trouble("unreachable", text, refusal.hint, names)
+        names, text = tuple(one.instance for one in servers), refusal.message
+        if away := refusal.kind == "unreachable":
+            text += f": the state of {', '.join(one.unit for one in servers)} is unknown"
+        yield Trouble("unreachable" if away else "no-answer", text, refusal.hint, names)
 
 
 def _silent(facts: StackFacts) -> Iterator[Trouble]:
@@ -258,16 +261,13 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
             server.condition.state == "running" and not server.condition.frozen
         )
         refusal = server.refusal
-        if not runs or refusal is None or refusal.kind in {"limit", "secret", "unreachable"}:
+        if not runs or refusal is None or refusal.kind in _TOLD:
             continue
         if refusal.kind in {"auth", "hba", "tls", "database", "library", "stranger", "quota"}:
             text = f"the admin login to {server.instance} fails: {refusal.message}"
             yield Trouble("admin-refused", text, refusal.hint or "mngdb up", (server.instance,))
-        elif refusal.kind in {"busy", "damaged"} or (
-            server.condition and refusal.kind in {"starting", "stopping"}
-        ):
-            text = refusal.message
-            yield Trouble("no-answer", text, refusal.hint, (server.instance,))
+        elif refusal.kind in ({"busy", "starting", "stopping"} if server.condition else {"busy"}):
+            yield Trouble("no-answer", refusal.message, refusal.hint, (server.instance,))
         else:
             command = f"mngdb logs {server.instance}" if server.condition else refusal.hint
             text = f"{server.unit if server.condition else server.instance} does not respond"
