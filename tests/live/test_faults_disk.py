@@ -102,6 +102,7 @@ def test_a_disk_that_fills_while_running_is_what_doctor_says(cli: Cli, small: Pa
     filler = faults.fill(small)
     done = cli.run("doctor", "shop")
     status = cli.run("status")
+    again = cli.run("up")
     whole = json.loads(cli.run("--json", "doctor").stdout)
     faults.kill(cli, "mng-pg")
     dead = json.loads(cli.run("--json", "doctor").stdout)
@@ -111,6 +112,7 @@ def test_a_disk_that_fills_while_running_is_what_doctor_says(cli: Cli, small: Pa
     # it answers, and refuses each write
     assert (status.returncode, "healthy" in status.stdout) == (1, True)
     assert "mng-pg/data is full: 0 MB left: writes fail" in status.stderr
+    assert "mng-pg/data is full: 0 MB left: writes fail" in again.stderr
     for found, consequence in ((whole, "login-disk"), (dead, "not-running")):
         assert found["cause"]["cause"] == "disk-full"
         assert re.search(r"the disk under .*mng-pg/data is full: 0 MB", found["cause"]["text"])

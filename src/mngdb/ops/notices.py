@@ -9,6 +9,7 @@ from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.ops import leftovers, team
 from mngdb.ops.backup import place, schedule
 from mngdb.ops.context import Context
+from mngdb.ops.status import full_disk
 from mngdb.spec.alerts import secret_of
 from mngdb.vaults import own_folder
 
@@ -62,6 +63,12 @@ def of_memory(asked: Iterable[DesiredInstance]) -> list[Notice]:
             )
             found.append(Notice(one.instance.name, text, "set a smaller one, or a share: 50%"))
     return found
+
+
+def of_disks(context: Context, names: Iterable[str]) -> list[Notice]:
+    """Instances whose disks take no more: where nothing has to be changed, `up` meets no error."""
+    every = ((name, full_disk(context, context.instance(name))) for name in names)
+    return [Notice(name, text, "mngdb doctor") for name, text in every if text]
 
 
 def _unused(context: Context) -> list[Notice]:

@@ -175,6 +175,7 @@ def up(
         _collect(context, report, results)
         unfinished.note(state, chosen, report.errors)
         report.notices += notices.of_memory(chosen.values())
+        report.notices += notices.of_disks(context, chosen)
         report.notices += patch_levels.notices(context, asked, _started(context, report))
         if error is None and mending and agent.spec is not None:
             error = _waited(agent)
@@ -185,8 +186,10 @@ def up(
         report.units += status.agent(context) if choice.agent else []
         if not report.errors:
             _last(context, report, on_event, choice)
-            report.notices += notices.shut_out(context, report.done)
             report.notices += _idle(allow, report)
+        # an instance that failed is told, and keeps none of the others from being looked at
+        others_done = [step for step in report.done if step.instance not in report.errors]
+        report.notices += notices.shut_out(context, others_done)
         _publish(context, report, choice)
         if choice.whole:
             _at_boot(context, report, on_event)
