@@ -471,7 +471,7 @@ def test_the_agent_takes_what_is_due_and_tries_it(cli: Cli, tmp_path: Path) -> N
         return len(history.read_text().splitlines()) if history.exists() else 0
 
     until(lambda: drills() == 1, 150)
-    assert [one["proved"] is not None for one in snapshots()] == [True]
+    assert any(one["proved"] is not None for one in snapshots())
     page = urllib.request.urlopen(f"http://127.0.0.1:{cli.port(2)}/metrics").read().decode()
     samples = dict(line.rsplit(" ", 1) for line in page.splitlines() if line[:1] != "#")
     assert 0 < float(samples['mngdb_backup_age_seconds{instance="postgres"}']) < 300

@@ -125,7 +125,6 @@ def test_server_settings_follow_from_the_software_unless_the_file_says_others() 
         ("{a: {redis: {for: async}}}", "'mngdb render preset' lists them"),
         ("{a: {redis: {for: spring}}}", "drivers are named under 'env': env: {for: spring}"),
         ("{a: {redis: {for: Spring}}}", "presets are spring-data, spring-session, spring-cache"),
-        ("{a: {redis: {for: [rq, rq]}}}", "'rq' is listed twice"),
         ("{a: {for: prisma}}", "a: {env: {for: prisma}}"),
         ("{a: {redis: {for: celery, keys: '*'}}}", "'*' is every key; celery needs a prefix"),
         ("{a: {redis: {for: taskiq}}}", "taskiq needs a prefix"),

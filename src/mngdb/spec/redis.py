@@ -278,6 +278,8 @@ class RedisGrant(BaseGrant):
             if value.get("default") is True and "keys" not in value:
                 value = value | {"keys": ["*"]}
             both = {key: [value[key]] for key in ("keys", "for") if isinstance(value.get(key), str)}
+            if isinstance(names := value.get("for"), list):
+                both["for"] = [one for index, one in enumerate(names) if one not in names[:index]]
             return value | both
         return {"keys": value} if isinstance(value, list) else value
 
@@ -300,9 +302,7 @@ class RedisGrant(BaseGrant):
 
     @model_validator(mode="after")
     def _whole(self) -> RedisGrant:
-        for index, name in enumerate(names := self.for_ or []):
-            if name in names[:index]:
-                raise located(f"{name!r} is listed twice", "for", index)
+        for name in self.for_ or ():
             self._check(name)
         if not self.keys and not self.for_:
             raise located("needs at least one pattern of keys, or 'for'", "keys")

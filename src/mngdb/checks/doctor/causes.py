@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from mngdb.checks.doctor import backups, denied
+from mngdb.checks.doctor import backups, denied, locks
 from mngdb.facts.doctor import LACKS, Condition, Refusal, Server, StackFacts, Trouble
-from mngdb.facts.locks import WAITED, Node
 from mngdb.facts.sessions import holders
 from mngdb.room import NO_INODES, READ_ONLY
 from mngdb.run import NOTHING
@@ -274,30 +273,6 @@ def _silent(facts: StackFacts) -> Iterator[Trouble]:
             yield Trouble("no-answer", f"{text}: {refusal.message}", command, (server.instance,))
 
 
-def _locks(facts: StackFacts) -> Iterator[Trouble]:
-    for server in facts.servers:
-        for root in server.locks:
-            waited = _waited(root)
-            if waited < WAITED:
-                continue
-            one = root.backend
-            pid = "" if one.by_hand else f"pid {one.pid}, "
-            who = f"{one.app or one.kind} ({pid}{one.state or 'working'})"
-            text = (
-                f"{who} holds a lock in {one.database} of {server.instance} and blocks "
-                f"{many(root.frees, 'session')}, the longest for {waited:.0f} s; "
-                f"last statement: {one.query[:80]}"
-            )
-            idle = " --terminate" if one.state.startswith("idle") else ""
-            kill = f"mngdb locks kill {one.pid}{idle} --instance {server.instance}"
-            command = one.by_hand or kill
-            yield Trouble("lock", text, command, (server.instance,), app_of(one.app))
-
-
-def _waited(node: Node) -> float:
-    return max((max(one.backend.waiting or 0.0, _waited(one)) for one in node.blocked), default=0.0)
-
-
 def _connections(facts: StackFacts) -> Iterator[Trouble]:
     for server in facts.servers:
         name = (server.instance,)
@@ -483,7 +458,7 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _down,
     _frozen,
     _silent,
-    _locks,
+    locks.blocking,
     _connections,
     _memory,
     _checks,
