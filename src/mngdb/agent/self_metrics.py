@@ -18,9 +18,10 @@ from mngdb.agent.refusals import Refusals
 from mngdb.agent.watch import Watch
 from mngdb.errors import MngdbError
 from mngdb.ops.backup import archived, commits, place
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.run import run
 from mngdb.samples import Family, Kind, Labels, Sample
+from mngdb.spec.stack import secret_name
 
 #: What other parts will fill in, and nobody knows before: absent until then, never 0.
 LATER = (

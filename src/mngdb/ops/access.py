@@ -28,10 +28,10 @@ from mngdb.facts.doctor import LACKS, Diagnosis
 from mngdb.facts.locks import WAITED
 from mngdb.model import DesiredInstance, Notice, Step
 from mngdb.ops import denied, probes
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.secret import app_of
 from mngdb.spec.engine_info import bare_login
-from mngdb.spec.stack import Instance
+from mngdb.spec.stack import Instance, secret_name
 from mngdb.targets.process import log_messages, machine
 from mngdb.words import many
 

@@ -29,7 +29,7 @@ from mngdb.spec.file import BACKUP_SECRETS
 from mngdb.spec.jwt import CURRENT, PREVIOUS
 from mngdb.spec.ports import OpenPort
 from mngdb.spec.problems import none_named
-from mngdb.spec.stack import Instance, Member, Stack
+from mngdb.spec.stack import Instance, Member, Stack, secret_name
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.vault import settled
 from mngdb.spec.web import SECRETS as PAGE_SECRETS
@@ -488,8 +488,3 @@ class Context(Struct, frozen=True, dict=True):
         known = {k: v for k, v in known.items() if v}
         if known != self.applied():
             disk.write(self._record, json.dumps(known, indent=1) + "\n")
-
-
-def secret_name(instance: Instance, login: str) -> str:
-    """The vault's name of a login's secret."""
-    return f"{instance.name}_{login}"

@@ -50,8 +50,8 @@ from mngdb.ops import (
 from mngdb.ops.backup import keys
 from mngdb.ops.backup.glance import glance
 from mngdb.ops.backup.restore import has, interrupted
-from mngdb.ops.context import Context, secret_name
-from mngdb.spec.stack import Instance
+from mngdb.ops.context import Context
+from mngdb.spec.stack import Instance, secret_name
 from mngdb.targets.process.machine import callers
 
 T = TypeVar("T")

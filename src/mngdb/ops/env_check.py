@@ -20,10 +20,11 @@ from mngdb.errors import SecretError, UsageError
 from mngdb.facts.environment import EnvFacts, EnvFile
 from mngdb.findings import Finding, Seen, see
 from mngdb.ops.check import Report
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.ops.variables import dotenv, variables
 from mngdb.secret import Secret, app_of
 from mngdb.spec.engine_info import DRIVERS
+from mngdb.spec.stack import secret_name
 from mngdb.vaults.git import repository
 from mngdb.words import many
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mngdb.errors import MngdbError, UsageError
 from mngdb.model import DesiredInstance
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.ops.rotate.work import Login
 from mngdb.spec.engine_info import ENGINE_INFO
+from mngdb.spec.stack import secret_name
 from mngdb.words import named
 
 

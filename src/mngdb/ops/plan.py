@@ -24,11 +24,11 @@ from mngdb.ops import (
     workers,
 )
 from mngdb.ops.agent import AgentUnit
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.ops.relocate import due as relocate_due
 from mngdb.ops.secret_steps import secret_steps
 from mngdb.spec.agent import AGENT
-from mngdb.spec.stack import Instance
+from mngdb.spec.stack import Instance, secret_name
 
 
 class Plan(Struct, frozen=True):

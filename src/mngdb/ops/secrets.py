@@ -11,11 +11,12 @@ from msgspec import Struct
 from mngdb.errors import SecretError, UsageError
 from mngdb.ops.backup import keys, place
 from mngdb.ops.backup.sources import KEY, MAC
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.ops.rotate.note import entries
 from mngdb.ops.unusable import check_printable
 from mngdb.secret import Secret
 from mngdb.spec.problems import did_you_mean
+from mngdb.spec.stack import secret_name
 from mngdb.vaults import usable
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from mngdb.errors import SecretError, UnobservableError
 from mngdb.facts.secrets import Dotenv, Git, SecretsFacts
 from mngdb.findings import Seen, see
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.ops.publish import readers
 from mngdb.ops.rotate.note import entries
+from mngdb.spec.stack import secret_name
 from mngdb.spec.vault import settled
 from mngdb.vaults import inspect, leaks
 from mngdb.vaults.git import repository

@@ -14,10 +14,10 @@ from mngdb.model import DesiredInstance, Owner, Role, Vitals
 from mngdb.ops import unusable, wishes, workers
 from mngdb.ops.agent import OUTDATED, STALE, AgentUnit
 from mngdb.ops.choice import Choice
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.ops.patch_levels import open_holes
 from mngdb.spec.agent import AGENT
-from mngdb.spec.stack import Instance, Member
+from mngdb.spec.stack import Instance, Member, secret_name
 from mngdb.targets.protocol import Running
 
 if TYPE_CHECKING:

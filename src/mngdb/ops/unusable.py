@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mngdb.dotenv import quoted
 from mngdb.errors import SecretError
 from mngdb.secret import Secret
-from mngdb.spec.stack import Instance
+from mngdb.spec.stack import Instance, secret_name
 
 if TYPE_CHECKING:
     from mngdb.ops.context import Context
@@ -56,7 +56,7 @@ def _spared(context: Context, instance: Instance) -> Mapping[str, str]:
     logins come with the server's files (containers) or are a provider's: there all is refused."""
     if context.located.kind == "new" or instance.contained or instance.hosted:
         return {}
-    return {app: f"{instance.name}_{app}" for app in instance.grants}
+    return {app: secret_name(instance, app) for app in instance.grants}
 
 
 def check_printable(context: Context, name: str, secret: Secret | None) -> None:

@@ -315,6 +315,11 @@ def _limited(
     }
 
 
+def secret_name(instance: Instance, login: str) -> str:
+    """The vault's name of a login's secret."""
+    return f"{instance.name}_{login}"
+
+
 def _memory(source: StackFile, specs: Mapping[str, BaseInstance]) -> dict[str, Amount]:
     """Memory of each instance: what the file says, else the engine's share."""
     here = {n: s for n, s in specs.items() if (s.target or source.target).managed}

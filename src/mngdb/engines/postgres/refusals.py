@@ -20,16 +20,16 @@ from mngdb.facts.denied import Refused, quoted
 from mngdb.spec.agent import MONITOR
 from mngdb.words import VERBS
 
-#: How PREFIX has lines begin: the moment, the process.
-_START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) [\w+-]{3,} \[(\d+)\] ")
-#: The rest of a session's line: its ID, the SQLSTATE, which no client chooses, and the login.
-_SESSION = re.compile(rf"[0-9a-f. ]{{{SESSION}}} ([0-9A-Z]{{5}}) ([^@]+)@")
+#: How PREFIX has the server's lines begin: the moment, the process; of a session's its ID, the
+#: SQLSTATE, which no client chooses, and the login; of others the level.
+_BEGIN = re.compile(
+    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) [\w+-]{3,} \[(\d+)\] "
+    rf"(?:[0-9a-f. ]{{{SESSION}}} ([0-9A-Z]{{5}}) ([^@]+)@|[A-Z]{{3,}}\d?:  )"
+)
+_BEGIN_OF_LINE = re.compile(_BEGIN.pattern.encode(), re.MULTILINE)
 #: The database, the program, the level and the text. Of the names, a database's alone may have a
 #: tab, so that the last place counts.
 _SAID = re.compile(r"(.*)\t([ -~]+)\t([A-Z]{3,}\d?):  (.*)", re.DOTALL)
-#: How a line of the server's begins, whole.
-_BEGIN = re.compile(rf"{_START.pattern}(?:{_SESSION.pattern}|[A-Z]{{3,}}\d?:  )")
-_BEGIN_OF_LINE = re.compile(_BEGIN.pattern.encode(), re.MULTILINE)
 #: Bytes before a line in which its record begins, where a database has line breaks in its name.
 _NAMES = 400
 #: What the log has for the name of a program that has not logged in.
@@ -138,13 +138,12 @@ def refusals(piece: bytes, zone: ZoneInfo) -> list[Refusal]:
     found: list[Refusal] = []
     last: dict[str, int] = {}
     for line in lines_with(piece, _WITH_STATEMENTS) if _WORDS.search(piece) else ():
-        text = line.text if _BEGIN.match(line.text) else _joined(piece, line)
-        start = _START.match(text)
-        session = _SESSION.match(text, start.end()) if start else None
-        if start is None or session is None:
+        text = line.text
+        begun = _BEGIN.match(text) or _BEGIN.match(text := _joined(piece, line))
+        if begun is None or begun[3] is None:
             continue
-        (at, pid), (state, login) = start.groups(), session.groups()
-        rest = text[session.end() :]
+        at, pid, state, login = begun.groups()
+        rest = text[begun.end() :]
         if pid in last and _STATEMENT in rest:
             index = last.pop(pid)
             word = (rest.partition(_STATEMENT)[2].split(None, 1) or [""])[0].upper()

@@ -19,13 +19,13 @@ from mngdb.events import Progress
 from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit, publish
-from mngdb.ops.context import Context, secret_name
+from mngdb.ops.context import Context
 from mngdb.ops.rotate import sessions
 from mngdb.ops.rotate.going import Going, OnEvent
 from mngdb.ops.rotate.note import Entry, entries, keep, together
 from mngdb.ops.rotate.servers import Servers
 from mngdb.secret import after, generate
-from mngdb.spec.stack import Instance
+from mngdb.spec.stack import Instance, secret_name
 from mngdb.words import many
 
 #: Seconds that an app has from reading its settings to being logged in by them: nobody who read the
