@@ -98,10 +98,11 @@ class AsyncConnection(Opened[C]):
         return used
 
     async def _value(self) -> str:
-        """The setting. Whatever takes long to be read is read beside the loop."""
+        """The setting. Whatever takes long to be read is read beside the loop. A file is read in
+        it: of tasks that ask while a thread reads, all but one would get the value of before."""
         from asyncio import to_thread
 
-        if self._settings.due():
+        if self._settings.slow():
             await to_thread(self._settings.get, self._name)
         return self._settings[self._name]
 

@@ -62,9 +62,9 @@ class Settings(Mapping[str, str]):
                 self._found = self._source.again(before)
         return self._found != before
 
-    def due(self) -> bool:
-        """Whether the next question reads them anew, which takes as long as the source takes."""
-        return self._source is not None and self._source.due()
+    def slow(self) -> bool:
+        """Whether the next question takes long: it asks AWS anew. A file is read at once."""
+        return self._source is not None and self._source.slow and self._source.due()
 
     def sign(self, claims: Mapping[str, Any], lifetime: float = 900.0) -> str:
         """A JWT (HS256) with these claims, signed with the current key; without `exp` it is valid
@@ -86,7 +86,7 @@ class Settings(Mapping[str, str]):
     def _now(self) -> Mapping[str, str]:
         source = self._source
         # of several threads one reads; the others go on with what they have
-        if source is not None and self.due():
+        if source is not None and source.due():
             guard = self._guard()
             if guard.acquire(blocking=False):
                 try:

@@ -24,6 +24,9 @@ class SettingsError(RuntimeError):
 class Source(Protocol):
     """Where settings are."""
 
+    #: Whether reading takes so long that a program of asyncio must not wait for it in its loop.
+    slow: bool
+
     def read(self) -> Mapping[str, str]:
         """The settings as they are now. Raises SettingsError."""
         ...
@@ -39,6 +42,8 @@ class Source(Protocol):
 
 class FileSource:
     """The document that mngdb publishes for an app, replaced as a whole."""
+
+    slow = False
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -75,6 +80,8 @@ class FileSource:
 
 class AwsSource:
     """Secrets of AWS Secrets Manager; of several, the later ones win."""
+
+    slow = True
 
     def __init__(
         self, names: Sequence[str], region: str | None, fail_open: bool, age: float
