@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -102,16 +103,29 @@ def test_a_server_that_does_not_stop_is_explained_and_ctrl_c_ends_the_wait(
             os.kill(pid, signal.SIGKILL)
 
 
-def test_destroy_kills_a_server_that_does_not_stop(stack: Cli) -> None:
-    with _kept_back(stack, "redis"), _kept_back(stack, "postgres"):
-        every = psutil.Process(faults.pid(stack, "mng-pg")).children()
-        begun = time.monotonic()
-        done = stack.run("destroy", "--yes", "mng", timeout=60)
-        assert done.returncode == 0, done.stderr
-        assert time.monotonic() - begun < 20
-        for unit in ("mng-redis", "mng-pg"):
-            assert any(
-                line.startswith(unit) and "killed" in line for line in done.stderr.splitlines()
-            ), done.stderr
-        assert not stack.state.exists()
-        assert not any(faults.runs(one.pid) for one in every)
+def test_destroy_waits_for_servers_and_kills_only_what_does_not_stop(stack: Cli) -> None:
+    """PostgreSQL stops while it is waited for, Redis never does."""
+    seconds = 8
+    code = f"from mngdb import __main__; from mngdb.ops import down; down.LAST = {seconds}"
+    pid = faults.pid(stack, "mng-pg")
+    with contextlib.ExitStack() as held, _kept_back(stack, "redis"):
+        held.enter_context(_kept_back(stack, "postgres"))
+        every = psutil.Process(pid).children()
+        lines = []
+        with subprocess.Popen(
+            [sys.executable, "-c", f"{code}; __main__.run()", "destroy", "--yes", "mng"],
+            cwd=stack.folder, env=stack.environ(), stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            assert process.stderr
+            for line in process.stderr:
+                lines.append(line)
+                if line.startswith("mng-pg") and "waiting for it to stop" in line:
+                    held.close()
+        assert process.returncode == 0, lines
+    told = "".join(lines)
+    assert f"waiting for it to stop ({seconds - 3} s left)" in told
+    said = {name: [one for one in lines if one.startswith(name)] for name in _UNITS.values()}
+    assert any(f"did not stop within {seconds} s: killed" in one for one in said["mng-redis"]), told
+    assert not any("killed" in one for one in said["mng-pg"]), told
+    assert not stack.state.exists()
+    assert not any(faults.runs(one.pid) for one in every)

@@ -318,7 +318,8 @@ def down(options: Options, instances: tuple[str, ...]) -> None:
 @common
 @repeatable
 def destroy(options: Options, yes: str | None) -> None:
-    """Stop the servers and remove everything: data, secrets, logs. Prompts for the stack's name."""
+    """Stop the servers and remove everything: data, secrets, logs. Prompts for the stack's name. A
+    server that has not stopped after 30 s is killed."""
     from mngdb.errors import UsageError
     from mngdb.ops.down import destroy as remove
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from mngdb import stopping
@@ -21,6 +21,9 @@ from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Member
 from mngdb.targets.process import waiting
 from mngdb.targets.protocol import Servers, UnitRecord
+
+#: Seconds that `destroy` gives a server to stop: PostgreSQL, say, to end its checkpoint.
+LAST = 30.0
 
 #: Takes Progress.
 OnEvent = Callable[[object], None]
@@ -94,7 +97,8 @@ def _stop_units(
     *,
     removing: bool = False,
 ) -> list[str]:
-    """Stop units side by side; when `removing`, kill those that do not stop."""
+    """Stop units side by side; when `removing`, kill those that have not stopped after `LAST`
+    seconds."""
 
     def one(found: tuple[Servers, UnitRecord], emit: workers.Emit) -> bool:
         servers, note = found
@@ -106,21 +110,29 @@ def _stop_units(
             emit(Progress(note.unit, text))
 
         def stays() -> None:
-            if not removing:
-                waiting.tell_stays(servers, note.unit, _login(context, note), tell)
-                return
-            tell("does not stop: killed")
+            left = LAST - waiting.STAYS if removing else None
+            waiting.tell_stays(servers, note.unit, _login(context, note), tell, left)
+
+        def kill(why: str) -> None:
+            if servers.process(note.unit) is not None:
+                tell(f"{why}: killed")
+            servers.kill(note.unit)
+
+        def expire() -> None:
             with suppress(MngdbError, OSError):  # then its stop fails, too, and says why
-                servers.kill(note.unit)
+                kill(f"did not stop within {LAST:.0f} s")
 
         try:
-            with stopping.late(waiting.STAYS, stays):
+            with ExitStack() as timers:
+                timers.enter_context(stopping.late(waiting.STAYS, stays))
+                if removing:
+                    timers.enter_context(stopping.late(LAST, expire))
                 ran = servers.stop(note.unit, registry.engine(note.engine).stop_signal)
         except MngdbError as error:
             if not removing:
                 audit.note(context.stack.state, "down", step, error.message)
                 raise
-            servers.kill(note.unit)
+            kill(error.message)
             ran = True
         if ran:
             tell("stopped")

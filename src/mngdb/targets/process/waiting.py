@@ -208,9 +208,10 @@ def tell_stays(
     unit: str,
     login: Callable[[], AbstractContextManager[object]] | None,
     tell: Callable[[str], None],
+    left: float | None = None,
 ) -> None:
     """`tell` people why a server that was asked to stop still runs. `login` asks it; None: it
-    cannot be asked."""
+    cannot be asked. `left`: seconds until it is killed; None: it is not."""
     with contextlib.suppress(MngdbError, OSError):
         why = f"its log ends with: {log_messages.spoken(servers.log(unit).last(_LINES))}"
         try:
@@ -223,4 +224,5 @@ def tell_stays(
         except MngdbError:
             pass  # a secret is missing: its log is what there is
         if servers.process(unit) is not None:
-            tell(f"waiting for it to stop: {why}")
+            until = "" if left is None else f" ({left:.0f} s left)"
+            tell(f"waiting for it to stop{until}: {why}")
