@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 READ_ONLY, NO_INODES = "is read-only", "has no free inodes"
 #: Inodes that may be free where none was: a server that fails removes what it had begun.
 _LEFT = 16
+#: So many bytes of a disk are the servers': no copy of a log takes them.
+_SPARE = 64 << 20
 
 
 def closed(found: os.statvfs_result) -> str:
@@ -25,3 +28,8 @@ def lacking(path: str | os.PathLike[str]) -> str:
     if why := closed(found):
         return f"the file system of {path} {why}"
     return "" if found.f_bavail else f"the disk under {path} is full"
+
+
+def for_copies(folder: str | os.PathLike[str]) -> int:
+    """How many bytes a copy of a log may have there. Raises OSError."""
+    return max(0, shutil.disk_usage(folder).free - _SPARE)

@@ -6,7 +6,16 @@ from mngdb.checks.doctor.causes import RULES
 from mngdb.checks.doctor.judge import judge
 from mngdb.cli.doctor import _folded
 from mngdb.facts.denied import Denials, Denied
-from mngdb.facts.doctor import Answer, Condition, Diagnosis, Fired, Server, StackFacts, Trouble
+from mngdb.facts.doctor import (
+    Answer,
+    Condition,
+    Diagnosis,
+    Fired,
+    Server,
+    StackFacts,
+    Trouble,
+)
+from mngdb.facts.host import LargeLog
 from mngdb.findings import Seen
 
 LOGIN = Denied("shop", "a login", "another password", 8, 1.0, mild=True)
@@ -41,6 +50,15 @@ def test_a_full_memory_causes_no_refusal() -> None:
     # with its remedy
     (login,) = answer.watch
     assert login.command == LOGIN.remedy
+
+
+def test_a_log_that_has_no_room_to_be_set_aside_is_told_with_its_size() -> None:
+    log = LargeLog("/srv/mng-pg", 900 << 20, 90 << 20)
+    server = Server("pg", "postgres", "mng-pg", None, Seen(missing="not here"), log=log)
+    (found,) = judge(StackFacts((server,), (), (), (), dict.fromkeys(RULES, 1.0))).watch
+    assert "mng-pg: its log has 900 MB" in found.text
+    assert "90 MB are free under /srv/mng-pg" in found.text
+    assert "du -x /srv/mng-pg" in found.command
 
 
 def test_an_alert_of_refusals_that_nobody_knows_is_told_by_itself() -> None:

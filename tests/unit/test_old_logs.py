@@ -7,13 +7,18 @@ import gzip
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mngdb.agent import old_logs
-from mngdb.agent.watch import LOG_MAX, set_aside
+from mngdb.agent.watch import set_aside
 from mngdb.errors import MngdbError
+from mngdb.facts.host import LargeLog
+from mngdb.ops import logs
 from mngdb.spec.file import Logs
+from mngdb.targets.process.logs import LOG_MAX
 from tests.unit.spec import refused, stack
 
 DAY = 86_400.0
@@ -91,6 +96,38 @@ def test_a_copy_of_a_log_takes_no_room_that_the_servers_need(
         set_aside(log, whole=True)
     assert set_aside(log) == 2 * LOG_MAX
     assert (aside.read_bytes(), log.read_bytes()) == (b"end", b"")
+
+
+def test_a_log_without_room_is_told_by_doctor_and_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "mng-pg.log"
+    log.write_bytes(b"connection\n")
+    usage = shutil.disk_usage(tmp_path)._replace(free=90 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+    def large(**source: object) -> LargeLog | None:
+        context: Any = SimpleNamespace(
+            stack=SimpleNamespace(agent=True, source=SimpleNamespace(**{"logs": True} | source)),
+            target=lambda _: SimpleNamespace(watched=SimpleNamespace(log=lambda _: log)),
+        )
+        instance: Any = SimpleNamespace(unit="mng-pg")
+        return logs.large(context, instance)
+
+    assert large() is None
+    os.truncate(log, LOG_MAX + 1)
+    found = large()
+    assert found is not None
+    assert (found.folder, found.size, found.free) == (str(tmp_path), LOG_MAX + 1, 90 << 20)
+    # the end that fits is kept
+    assert large(logs=None) is None
+    usage = usage._replace(free=200 << 20)
+    assert large() is None
+    # what was set aside before is first
+    aside = tmp_path / "mng-pg.log.1"
+    aside.touch()
+    os.truncate(aside, 300 << 20)
+    assert large() is not None
 
 
 def test_what_fills_the_disk_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,19 +8,12 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mngdb import disk
+from mngdb import disk, room
 from mngdb.errors import MngdbError
 from mngdb.spec.file import Logs
 
 #: gzip's default takes three times as long for a tenth less.
 _LEVEL = 4
-#: So many bytes of a disk are the servers': no copy of a log takes them.
-_SPARE = 64 << 20
-
-
-def room(path: Path) -> int:
-    """How many bytes a copy next to this file may have."""
-    return max(0, shutil.disk_usage(path.parent).free - _SPARE)
 
 
 def keep(path: Path, logs: Logs, now: float) -> None:
@@ -43,7 +36,7 @@ def _compress(aside: Path, path: Path, moment: float) -> None:
     target = path.with_name(f"{path.name}.{stamp}.gz")
     temporary = path.with_name(f".{path.name}.gz")
     temporary.unlink(missing_ok=True)
-    if aside.stat().st_size > room(path):
+    if aside.stat().st_size > room.for_copies(path.parent):
         raise MngdbError(f"{aside} is not compressed: the disk has no room for a copy")
     try:
         _write(aside, temporary)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mngdb import disk
+from mngdb import disk, room
 from mngdb.agent import old_logs
 from mngdb.agent.jobs import Troubles, log
 from mngdb.errors import LockedError, MngdbError
@@ -19,6 +19,7 @@ from mngdb.lock import lock
 from mngdb.model import Step
 from mngdb.ops import audit, crashes
 from mngdb.ops.context import Context
+from mngdb.targets.process.logs import LOG_MAX
 from mngdb.targets.protocol import Running
 from mngdb.words import many
 
@@ -26,8 +27,6 @@ from mngdb.words import many
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 #: A server that has run for so many seconds is sound: the next pause is the first one again.
 _SOUND = 60.0
-#: A log larger than this many bytes is set aside: as many of its last ones are kept in one old log.
-LOG_MAX = 32 << 20
 #: Seconds between two looks at the logs: an app can have a server write 100 MB in one.
 LOGS_EVERY = 5.0
 _MB = 1 << 20
@@ -182,12 +181,12 @@ def set_aside(path: Path, *, whole: bool = False) -> int:
     source = disk.own(path, os.O_RDWR)
     try:
         size = os.fstat(source).st_size
-        room = old_logs.room(path)
+        free = room.for_copies(path.parent)
         very_large = size > 2 * LOG_MAX and not whole
         kept = LOG_MAX if very_large else size
-        if kept > room and not very_large:
+        if kept > free and not very_large:
             raise MngdbError(f"{path} is not set aside: the disk has no room for a copy")
-        kept = min(kept, room)
+        kept = min(kept, free)
         os.lseek(source, size - kept, os.SEEK_SET)
         _copy(source, temporary)
         temporary.replace(copy)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from mngdb.facts.denied import Denials, Denied
-from mngdb.facts.host import Folder
+from mngdb.facts.host import Folder, LargeLog
 from mngdb.facts.locks import Node
 from mngdb.facts.sessions import Sessions
 from mngdb.findings import Finding, Seen
@@ -149,6 +149,8 @@ class Server(Struct, frozen=True):
     """What it refused its clients."""
     unfinished: str = ""
     """What the last `up` of it ended with, where that failed."""
+    log: LargeLog | None = None
+    """None: its log is set aside in time, as far as anybody can tell."""
     crashes: tuple[str, ...] | None = None
     """When the agent restarted it since the last `up` (UTC, ISO 8601); None: it is not the agent
     who does."""

@@ -41,6 +41,7 @@ from mngdb.ops import (
     alerts,
     crashes,
     denied,
+    logs,
     passwords,
     status,
     unfinished,
@@ -138,6 +139,7 @@ def _server(context: Context, instance: Instance, *, missing: bool) -> Server:
         instance.unit,
         _condition(context, instance),
         see(lambda: _disk(context, instance)),
+        log=logs.large(context, instance),
         unfinished=unfinished.read(context.stack.state).get(instance.name, ""),
         crashes=_crashes(context, instance),
     )

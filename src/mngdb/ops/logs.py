@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from threading import Thread
 
+from mngdb import room
 from mngdb.errors import MngdbError, UnobservableError, UsageError, of_system
+from mngdb.facts.host import LargeLog
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
 from mngdb.spec.stack import Instance
 from mngdb.targets.log import Log
-from mngdb.targets.process.logs import LogFile
+from mngdb.targets.process.logs import LOG_MAX, LogFile
 
 
 def tail(context: Context, name: str, lines: int) -> list[str]:
@@ -61,6 +64,23 @@ def follow(
             failed(of_system(one))
         elif one is not None:
             raise one
+
+
+def large(context: Context, instance: Instance) -> LargeLog | None:
+    """A server's log that the agent is to keep whole and has no room to set aside."""
+    watched, stack = context.target(instance).watched, context.stack
+    if watched is None or stack.agent is None or stack.source.logs is None:
+        return None
+    path = watched.log(instance.unit)
+    aside = path.with_name(f"{path.name}.1")  # it waits for room to be compressed
+    try:
+        size = path.stat().st_size
+        waits = aside.stat().st_size if aside.exists() else 0
+        if size <= LOG_MAX or max(size, waits) <= room.for_copies(path.parent):
+            return None
+        return LargeLog(str(path.parent), size + waits, shutil.disk_usage(path.parent).free)
+    except OSError:
+        return None  # none yet, or not ours to look at
 
 
 def _log(context: Context, name: str) -> Log:

@@ -11,7 +11,7 @@ from msgspec.structs import asdict, replace
 from mngdb import __version__
 from mngdb.errors import AbsentError, ConnectError, MngdbError, SecretError
 from mngdb.model import DesiredInstance, Owner, Role, Vitals
-from mngdb.ops import unusable, wishes, workers
+from mngdb.ops import logs, unusable, wishes, workers
 from mngdb.ops.agent import OUTDATED, STALE, AgentUnit
 from mngdb.ops.choice import Choice
 from mngdb.ops.context import Context
@@ -228,8 +228,11 @@ def full_disk(context: Context, instance: Instance) -> str:
 
 
 def _on_disk(context: Context, instance: Instance, found: UnitStatus) -> UnitStatus:
-    """With a warning where its disk takes no more: a server may answer, and refuse each write."""
-    if found.warning is not None or not (text := full_disk(context, instance)):
+    """With a warning where its disk takes no more, as a server may answer and refuse each write; or
+    no copy of its log."""
+    large = logs.large(context, instance)
+    text = full_disk(context, instance) or (large.text if large else "")
+    if found.warning is not None or not text:
         return found
     return _with(found, warning=f"{found.name}: {text}", warning_hint="mngdb doctor")
 

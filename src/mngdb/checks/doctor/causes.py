@@ -107,6 +107,15 @@ def _disks(facts: StackFacts) -> Iterator[Trouble]:
         )
 
 
+def _logs(facts: StackFacts) -> Iterator[Trouble]:
+    for server in facts.servers:
+        if server.log is not None:
+            text = f"{server.unit}: {server.log.text}"
+            helps = f"free space on that disk ('du -x {server.log.folder}'): the agent needs room "
+            helps += "for a copy, and leaves 64 MB to the servers"
+            yield Trouble("log", text, helps, (server.instance,), watch=True)
+
+
 #: What a file system lacks, to what helps.
 _OPENS = {
     READ_ONLY: "'dmesg' shows the cause, often a failing disk; then remount it "
@@ -474,4 +483,5 @@ FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _forgotten,
     _alerts,
     _crashed,
+    _logs,
 )

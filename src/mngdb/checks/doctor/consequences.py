@@ -13,7 +13,7 @@ _UNUSABLE = (*_LOGINS, *_ALARMS, "backup")
 #: Of a server that cannot run.
 _STOPPED = ("not-running", "agent", "unhealthy", *_UNUSABLE)
 #: Of a disk that nothing can be written to.
-_UNWRITABLE = ("cannot-start", "no-answer", "check", "machine", *_STOPPED)
+_UNWRITABLE = ("cannot-start", "no-answer", "check", "machine", "log", *_STOPPED)
 #: A cause to what it explains where both are about the same instances.
 CONSEQUENCES: dict[str, tuple[str, ...]] = {
     "secret": ("admin-refused", "login-auth", "login-secret"),

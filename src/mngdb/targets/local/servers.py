@@ -33,8 +33,6 @@ from mngdb.targets.process.processes import Process
 STOP_TIMEOUT = 120.0
 #: Seconds after which a server on a full disk is not waited for: it cannot write what it holds.
 _FULL = 10.0
-#: A log larger than this is set aside when the server starts, one old one is kept.
-_LOG_MAX = 32 << 20
 #: Seconds that init may take to reap: most do it at once, some look every second.
 _INIT_TIMEOUT = 5.0
 #: Held while a server gets its limits: they are our own until its process has begun.
@@ -140,7 +138,7 @@ class Servers(Struct, frozen=True):
         self.layout.hand_over(unit.name, unit.engine)
         folder = self.layout.prepare_unit(unit.name, unit.engine)
         ownership.close(folder.data)
-        if folder.log.exists() and folder.log.stat().st_size > _LOG_MAX:
+        if folder.log.exists() and folder.log.stat().st_size > logs.LOG_MAX:
             folder.log.replace(folder.log.with_suffix(".log.1"))
         folder.applied.unlink(missing_ok=True)
         offset = folder.log.stat().st_size if folder.log.exists() else 0

@@ -18,6 +18,8 @@ from mngdb.errors import MngdbError
 from mngdb.run import NOTHING
 from mngdb.targets.process.log_messages import cause
 
+#: A log larger than this many bytes is set aside: as many of its last ones are kept in one old log.
+LOG_MAX = 32 << 20
 _POLL = 0.2
 #: Bytes that are read at once, and of a line without an end before it is given up.
 _PIECE, _LINE_MAX = 1 << 20, 8 << 20
