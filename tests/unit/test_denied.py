@@ -70,7 +70,7 @@ def of_postgres(*lines: str, probes: Sequence[Probe] = ()) -> dict[str, Denied]:
         "report": PostgresGrant(database="shop", access="readonly"),
         "batch": PostgresGrant(database="lone", access="readwrite"),
     }
-    session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul", PREFIX)])
+    session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul", PREFIX, ["shop", "lone", "new"])])
     wanted = asked("postgres", **grants)
     found = postgres.look(session, wanted, Evidence(iter([written(*lines)]), always, probes)).found
     return {one.what: one for one in found}
@@ -133,7 +133,7 @@ def test_how_a_server_gets_extensions_that_it_lacks() -> None:
     def found(*names: str, tls: bool = False, has: Sequence[str] = ()) -> list[Denied]:
         wanted = asked("postgres", shop=PostgresGrant(database="shop", extensions=[*has]))
         cast("Any", wanted.instance).tls = tls
-        session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul", PREFIX)])
+        session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul", PREFIX, ["shop"])])
         text = '0A000 shop@shop\tapp\tERROR:  extension "{}" is not available'
         log = written(*(text.format(name) for name in names))
         return list(postgres.look(session, wanted, Evidence(iter([log]), always)).found)
@@ -187,16 +187,40 @@ def test_what_a_server_without_room_refused_is_told_as_a_warning() -> None:
     assert all(one.mild for one in found.values())
     remedies = [one.remedy for one in found.values()]
     assert "mngdb connections postgres" in remedies[0]
-    assert "does not exist: 'mngdb env shop'" in remedies[3]
+    assert "'shopp', which does not exist; the app's is 'shop': 'mngdb env shop'" in remedies[3]
     assert "host.disk-free" in remedies[4]
     assert "mngdb memory postgres" in remedies[5]
+
+
+def test_a_mistyped_database_is_offered_in_no_line() -> None:
+    login = "28000 shop@{}\t[unknown]\tFATAL:  no pg_hba.conf entry for x"
+    create = "42501 shop@shop\tapp\tERROR:  permission denied to create database"
+    found = [one.remedy for one in of_postgres(login.format("shopp"), create).values()]
+    typo, line = found
+    assert typo.endswith(
+        "which does not exist; the app's is 'shop': 'mngdb env shop' prints its URL"
+    )
+    assert line == "apps.shop.postgres: {database: shop, create_databases: true}"
+    # another name, that the app was not about to make, is no wish either
+    (other,) = of_postgres(login.format("metrics")).values()
+    assert other.remedy.startswith("the client asks for the database 'metrics', which does not")
+    assert other.remedy.endswith("a new one is listed in apps.shop.postgres.databases")
+    lines = [one.remedy for one in of_postgres(login.format("metrics"), create).values()]
+    assert all('databases: ["shop", "metrics"]' in one for one in lines)
+    # one that is there
+    (there,) = of_postgres(login.format("new")).values()
+    assert there.remedy == 'apps.shop.postgres: {database: shop, databases: ["shop", "new"]}'
+    (others,) = of_postgres(login.format("lone")).values()
+    assert others.remedy == "'lone' is the database of batch: it is for that app alone"
 
 
 def of_mongodb(
     asked: DesiredInstance, lines: Sequence[str], probes: Sequence[Probe] = ()
 ) -> tuple[Denied, ...]:
     written = iter(["\n".join([*lines, ""]).encode()])
-    return mongodb.look(cast("Any", None), asked, Evidence(written, always, probes)).found
+    there = {"databases": [{"name": name} for name in ("admin", "shop", "shops")]}
+    session: Any = SimpleNamespace(command=lambda _, **__: there)
+    return mongodb.look(session, asked, Evidence(written, always, probes)).found
 
 
 def mongo(number: int, connection: str, **attr: Any) -> str:
@@ -230,6 +254,24 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
     assert [one.times for one in of_mongodb(grants, lines)] == [3, 2]
     assert found[0].remedy == ('apps.shop.mongodb: {database: shop, databases: ["shop", "other"]}')
     assert "secret" not in str(found)
+
+
+def test_a_mistyped_database_of_mongodb_is_offered_in_no_line() -> None:
+    error = 'not authorized on {} to execute command {{ insert: "c"'
+    lines = [
+        mongo(5286306, "conn1", user="shop"),
+        *(
+            mongo(20436, "conn1", error={"errmsg": error.format(name)})
+            for name in ("shopp", "shops", "other")
+        ),
+    ]
+    found = of_mongodb(asked("mongodb", shop=MongodbGrant(database="shop")), lines)
+    remedies = {one.what: one.remedy for one in found}
+    line = 'apps.shop.mongodb: {database: shop, databases: ["shop", "shops", "other"]}'
+    assert remedies.pop("insert on 'shopp.c'").endswith(
+        "which does not exist; the app's is 'shop': 'mngdb env shop' prints its URL"
+    )
+    assert {*remedies.values()} == {line}, "shops is there; a first write would make other"
 
 
 def test_no_right_of_the_file_covers_system_collections_of_mongodb() -> None:
@@ -382,7 +424,7 @@ def test_no_name_hides_a_refusal_in_postgres(name: str) -> None:
 
 
 def test_a_log_whose_lines_begin_in_another_way_is_not_visible() -> None:
-    session: Any = SimpleNamespace(rows=lambda _: [("UTC", "%m [%p] %q%u@%d %a ")])
+    session: Any = SimpleNamespace(rows=lambda _: [("UTC", "%m [%p] %q%u@%d %a ", [])])
     with pytest.raises(UnobservableError, match="log_line_prefix"):
         postgres.look(session, asked("postgres"), Evidence(iter([b""]), always))
 

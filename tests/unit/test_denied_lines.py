@@ -45,10 +45,10 @@ def asked(right: dict[str, Any], line: str) -> str:
     offered = line.partition(" asked: ")[2].partition("; set in the app: ")[0]
     if offered.startswith("apps.a.redis: "):
         return offered.removeprefix("apps.a.redis: ")
-    fields = [one.removeprefix("apps.a.redis.") for one in offered.split(" and ")]
-    new = {one.partition(":")[0] for one in fields}
-    had = [f"{key}: {json.dumps(value)}" for key, value in right.items() if key not in new]
-    return f"{{{', '.join([*had, *fields])}}}"
+    field = offered.removeprefix("apps.a.redis.")
+    new = field.partition(":")[0]
+    had = [f"{key}: {json.dumps(value)}" for key, value in right.items() if key != new]
+    return f"{{{', '.join([*had, field])}}}"
 
 
 def grant(text: str) -> RedisGrant:
@@ -245,6 +245,13 @@ def test_software_that_the_file_does_not_name_is_offered_as_a_whole() -> None:
         assert after.software == (name,)
         assert {"a:*"} <= {*after.keys} & {*after.heard}
         assert "global_keyprefix': 'a:'" in line or permits(after, refused)
+    # fields that go together are one line, also where the right has several
+    right = {"keys": ["a:*"], "access": "readwrite"}
+    line, _ = told(written(right, shared=True), ("key", "get", "unacked_mutex")).split("\n")
+    assert (
+        'asked: apps.a.redis: {keys: ["a:*"], access: readwrite, channels: ["a:*"], for: celery};'
+        in line
+    )
     # Bull's keys and BullMQ's are called alike
     said = told(text, ("key", "hset", "bull:q:meta"))
     assert "if bull asked" in said
@@ -339,7 +346,7 @@ def test_a_line_of_databases_loads_covers_and_loses_nothing(engine: str) -> None
             .instances[engine]
             .granted(DatabasesGrant)
         )
-        told = more_databases("a", names, grants, partial(permit, "", grants["a"]))
+        told = more_databases("a", names, grants, partial(permit, "", grants["a"]), lambda _: "")
         # a right of one field is written as a whole, since it may have the short form
         start = (
             ": {database: a, databases: "

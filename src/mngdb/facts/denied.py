@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import time
@@ -24,6 +25,8 @@ RECENT = 3600.0
 OLD_CLIENT = "its client has another password than the vault: give it what 'mngdb env {app}' prints"
 #: What helps where the file was changed and nothing else, or the server was.
 PERMITTED = "the file permits it by now: 'mngdb up' applies that"
+#: What helps a client that asks for another database than its app's.
+ADDRESS = "'mngdb env {app}' prints its URL"
 #: How it is told that software uses names without the prefix that the file gives it.
 UNTOLD = "was not told its prefix"
 #: How it is told that no line of the file helps.
@@ -38,6 +41,8 @@ _WORDS = re.compile(r"(?:(?:[A-Z]?[a-z]+|[A-Z]+)[_.~-]+)*", re.ASCII)
 _SECRET = 8
 #: Characters of a name of the client's choosing.
 _WIDE = 80
+#: How alike two names are of which one is mistyped.
+_NEAR = 0.75
 #: Seconds by which moments may differ that are the same.
 _SLACK = 0.1
 
@@ -269,12 +274,14 @@ def stranger(login: str, admin: str) -> str:
 
 def more_databases(
     app: str,
-    names: Iterable[str],
+    names: Sequence[str],
     grants: Mapping[str, DatabasesGrant],
     write: Callable[[str, object], str],
+    absent: Callable[[str], str],
 ) -> dict[str, str]:
     """What gives an app each of these databases: one line for all that it can have; or why none
-    does. `write` writes a field of the app's right with its value (`permit`)."""
+    does. `write` writes a field of the app's right with its value (`permit`); `absent` says of a
+    database that does not exist why it is not offered (`mistyped`)."""
     grant, found = grants[app], dict[str, str]()
     taken = list(grant.databases or [grant.database])
     for name in dict.fromkeys(names):
@@ -284,10 +291,28 @@ def more_databases(
         elif name.endswith(REST) or not takes(grant, databases=[*taken, name]):
             # a client's name is no beginning of names
             found[name] = f"{NO_LINE} the database {quoted(name)}"
+        elif why := absent(name):
+            found[name] = why
         else:
             taken.append(name)
-    line = write("databases", taken)
+    # a field that gains nothing is no part of other lines
+    line = write("databases", taken) if any(one not in found for one in names) else ""
     return {one: found.get(one, line) for one in names}
+
+
+def mistyped(app: str, name: str, grant: DatabasesGrant) -> str:
+    """What helps where a client asks for a database that does not exist and whose name is nearly
+    that of one of the app's; empty: it is not."""
+    own = {one.lower(): one for one in reversed(grant.names)}
+    near = difflib.get_close_matches(name[:_WIDE].lower(), own, n=1, cutoff=_NEAR)
+    if not near:
+        return ""
+    return f"{no_such(name)}; the app's is {quoted(own[near[0]])}: {ADDRESS.format(app=app)}"
+
+
+def no_such(name: str) -> str:
+    """That a database does not exist."""
+    return f"the client asks for the database {quoted(name)}, which does not exist"
 
 
 def permit(place: str, grant: BaseGrant, field: str, value: object, **others: object) -> str:
@@ -297,9 +322,16 @@ def permit(place: str, grant: BaseGrant, field: str, value: object, **others: ob
     given = grant.model_dump(mode="json", by_alias=True, exclude_unset=True)
     values = {**others, field: value}
     if len(given) == 1 and "for" not in given and not values.keys() <= given.keys():
-        whole = ", ".join(f"{key}: {_yaml(one)}" for key, one in {**given, **values}.items())
-        return f"{place}: {{{whole}}}"
+        return whole(place, grant, values)
     return f"{place}.{field}: {_yaml(value)}"
+
+
+def whole(place: str, grant: BaseGrant, values: Mapping[str, object]) -> str:
+    """The line of the file that has an app's right with these values: of fields that go together,
+    one alone would take something away."""
+    given = grant.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    fields = ", ".join(f"{key}: {_yaml(one)}" for key, one in {**given, **values}.items())
+    return f"{place}: {{{fields}}}"
 
 
 def _yaml(value: object) -> str:

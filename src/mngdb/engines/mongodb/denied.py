@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache, partial
 
 from msgspec.structs import replace
 
 from mngdb.engines.log_search import look_back
-from mngdb.engines.mongodb import sessions
+from mngdb.engines.mongodb import databases, sessions
 from mngdb.engines.mongodb.access import ADMIN
 from mngdb.engines.mongodb.client import Session
 from mngdb.engines.mongodb.refusals import SOURCE, UNKNOWN, Reader, Refusal, moment, relevant
@@ -20,6 +20,7 @@ from mngdb.facts.denied import (
     Evidence,
     by_others,
     grouped,
+    mistyped,
     more_databases,
     permit,
     stranger,
@@ -43,7 +44,9 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
     refusals = [*by_others(Reader().refusals(lines), evidence.probes)]
     if any(one.unknown for one in refusals):
         refusals = _named(session, refusals)
-    remedy = partial(_remedy, asked.instance.granted(MongodbGrant), asked.instance.name)
+    grants = asked.instance.granted(MongodbGrant)
+    there = cache(lambda: frozenset(databases.every(session.command)))
+    remedy = partial(_remedy, grants, asked.instance.name, there)
     return Denials(grouped(refusals, evidence, remedy, lambda one: not one.command), seen)
 
 
@@ -62,9 +65,14 @@ def _lacks(grant: MongodbGrant, one: Refusal) -> bool:
 
 
 def _remedy(
-    grants: Mapping[str, MongodbGrant], instance: str, one: Refusal, every: Sequence[Refusal]
+    grants: Mapping[str, MongodbGrant],
+    instance: str,
+    there: Callable[[], Collection[str]],
+    one: Refusal,
+    every: Sequence[Refusal],
 ) -> str:
-    """The line of the file that would permit it. `every`: what the app was refused besides."""
+    """The line of the file that would permit it. `there`: the server's databases; `every`: what
+    the app was refused besides."""
     app = app_of(one.login)
     grant = grants.get(app)
     if grant is None:
@@ -79,8 +87,14 @@ def _remedy(
     reads = writes and grant.access == "readonly"
     access = permit(place, grant, "access", "readwrite") if reads else ""
     if _lacks(grant, one):
+
+        def absent(name: str) -> str:
+            # the first write makes a database: any but a mistyped one may be meant
+            return "" if name in there() else mistyped(app, name, grant)
+
         lacking = [other.needs for other in every if _lacks(grant, other)]
-        line = more_databases(app, lacking, grants, partial(permit, place, grant))[one.needs]
+        write = partial(permit, place, grant)
+        line = more_databases(app, lacking, grants, write, absent)[one.needs]
         return f"{line}\n{access}" if access and line.startswith(place) else line
     if grant.covers(one.needs) and access:
         return access

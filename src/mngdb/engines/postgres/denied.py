@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from mngdb.engines.postgres.refusals import SELECT, WRITES, Refusal, moment, ref
 from mngdb.engines.postgres.render import ADMIN, PREFIX
 from mngdb.errors import UnobservableError
 from mngdb.facts.denied import (
+    ADDRESS,
     NO_LINE,
     OLD_CLIENT,
     PERMITTED,
@@ -20,8 +21,11 @@ from mngdb.facts.denied import (
     Evidence,
     by_others,
     grouped,
+    mistyped,
     more_databases,
+    no_such,
     permit,
+    quoted,
     stranger,
     takes,
 )
@@ -32,7 +36,10 @@ from mngdb.spec.postgres import PostgresGrant
 _EXTENSION = ("extension", "create extension")
 #: Groups of what the log has that tell of no right which an app lacks.
 _MILD = {"login", "idle", "limit", "full"}
-_ADDRESS = "'mngdb env {app}' prints its address"
+_ASKED = """
+SELECT current_setting('log_timezone'), current_setting('log_line_prefix'),
+       ARRAY(SELECT datname::text FROM pg_database)
+"""
 #: SQLSTATE to what helps where the server had no room.
 _ROOM = {
     "53100": "its disk was full: 'mngdb check --only host.disk-free' shows what is free",
@@ -47,9 +54,7 @@ _OTHER_PREFIX = (
 def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denials:
     """Refusals. Raises UnobservableError where there is no log to be had."""
     pieces = evidence.pieces()
-    ((name, prefix),) = session.rows(
-        "SELECT current_setting('log_timezone'), current_setting('log_line_prefix')"
-    )
+    ((name, prefix, databases),) = session.rows(_ASKED)
     if prefix != PREFIX:
         raise UnobservableError(_OTHER_PREFIX)
     zone = _zone(name)
@@ -57,7 +62,7 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
     found = grouped(
         by_others(read, evidence.probes),
         evidence,
-        partial(_remedy, asked),
+        partial(_remedy, asked, databases),
         lambda one: not _MILD.isdisjoint(one.said),
     )
     return Denials(found, seen)
@@ -87,8 +92,11 @@ class _Right:
         return permit(self.place, self.grant, field, value, **self._fields)
 
 
-def _remedy(asked: DesiredInstance, one: Refusal, every: Sequence[Refusal]) -> str:
-    """The line of the file that would permit it. `every`: what the app was refused besides."""
+def _remedy(
+    asked: DesiredInstance, databases: Collection[str], one: Refusal, every: Sequence[Refusal]
+) -> str:
+    """The line of the file that would permit it. `databases`: those of the server; `every`: what
+    the app was refused besides."""
     app = app_of(one.login)
     grant = asked.instance.granted(PostgresGrant).get(app)
     if grant is None:
@@ -96,11 +104,17 @@ def _remedy(asked: DesiredInstance, one: Refusal, every: Sequence[Refusal]) -> s
     right = _Right(f"apps.{app}.{asked.instance.name}", grant)
     kinds = {(tuple(o.said), o.said.get("to"), o.verb in WRITES): o for o in every}
     for other in kinds.values():
-        _line(asked, right, other, every)
-    return _line(asked, right, one, every)
+        _line(asked, databases, right, other, every)
+    return _line(asked, databases, right, one, every)
 
 
-def _line(asked: DesiredInstance, right: _Right, one: Refusal, every: Sequence[Refusal]) -> str:
+def _line(
+    asked: DesiredInstance,
+    databases: Collection[str],
+    right: _Right,
+    one: Refusal,
+    every: Sequence[Refusal],
+) -> str:
     """The same, with the fields that the right was offered before."""
     grants, grant = asked.instance.granted(PostgresGrant), right.grant
     app, said = app_of(one.login), one.said
@@ -114,13 +128,13 @@ def _line(asked: DesiredInstance, right: _Right, one: Refusal, every: Sequence[R
         return _ROOM[one.code].format(instance=asked.instance.name)
     if said.get("login") == "password":
         return OLD_CLIENT.format(app=app)
-    if said.get("login") == "database":
-        return f"its client asks for a database that does not exist: {_ADDRESS.format(app=app)}"
     if said.get("login") and not grant.covers(one.database):
         names = [o.database for o in every if o.said.get("login") and not grant.covers(o.database)]
-        return more_databases(app, names, grants, right.offer)[one.database]
+        makes = any(o.said.get("to") == "create database" for o in every)
+        why = partial(_absent, app, right, databases, makes)
+        return more_databases(app, names, grants, right.offer, why)[one.database]
     if said.get("login"):
-        return f"'mngdb plan' shows what its login lacks; {_ADDRESS.format(app=app)}"
+        return f"'mngdb plan' shows what its login lacks; {ADDRESS.format(app=app)}"
     if said.get("to") == "create database" and grant.access == "owner":
         return PERMITTED if grant.create_databases else right.offer("create_databases", True)
     if said.get("to") in _EXTENSION:
@@ -131,6 +145,20 @@ def _line(asked: DesiredInstance, right: _Right, one: Refusal, every: Sequence[R
     if said["kind"] not in {"table", "view", "materialized view", "sequence", "schema", "relation"}:
         return nothing
     return _access(grants, right, one)
+
+
+def _absent(app: str, right: _Right, databases: Collection[str], makes: bool, name: str) -> str:
+    """Why a database is not offered that does not exist; empty: it does, or the app was about to
+    make one."""
+    if name in databases:
+        return ""
+    if why := mistyped(app, name, right.grant):
+        return why
+    if makes:
+        return ""
+    own = quoted(right.grant.database)
+    more = f"a new one is listed in {right.place}.databases"
+    return f"{no_such(name)}: {ADDRESS.format(app=app)}, for {own}; {more}"
 
 
 def _extensions(

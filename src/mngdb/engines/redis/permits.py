@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from mngdb.engines.redis.acl_log import Entry
 from mngdb.engines.redis.patterns import overlap
-from mngdb.facts.denied import NO_LINE, PERMITTED, UNTOLD, key_shape, permit, quoted
+from mngdb.facts.denied import NO_LINE, PERMITTED, UNTOLD, key_shape, permit, quoted, whole
 from mngdb.model import DesiredInstance
 from mngdb.spec.presets import Preset, prefix_of, presets
 from mngdb.spec.redis import RedisGrant
@@ -220,8 +220,10 @@ class _File:
             found = self._resolved(wanted)
             if found is None or not self._keeps(found) or self._refused(found):
                 continue
-            lines = [permit(self.place, written, one, wanted[one], **wanted) for one in wanted]
-            text = f"if {software} asked: {' and '.join(dict.fromkeys(lines))}"
+            line = permit(self.place, written, "for", wanted["for"])
+            if len(wanted) > 1:
+                line = whole(self.place, written, wanted)
+            text = f"if {software} asked: {line}"
             client = _told(found, [software])
             yield f"{text}; set in the app: {client}" if client else text
 
