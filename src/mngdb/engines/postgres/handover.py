@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from msgspec import Struct
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from mngdb.data import text
@@ -15,10 +16,30 @@ from mngdb.engines.postgres.client import Session
 from mngdb.secret import SECOND, app_of
 
 
-def from_role(database: str, before: str, owner: str) -> Callable[[Session], None]:
+class Stays(Struct, frozen=True):
+    """The rights that an app keeps in a database that it no longer owns. What an owner was granted
+    goes to the next one with the object, so that this is granted in the transaction that takes it:
+    the app is never without."""
+
+    app: str
+    table: str
+    """Its privileges on each table, as GRANT takes them."""
+    sequence: str
+    connecting: Composed
+    """Grants what lets it into the database."""
+    entering: Composed
+    """Grants, in there, what lets it into the schemas."""
+    everything: tuple[Composed, ...]
+    """Grant, in there, all of its rights."""
+
+
+def from_role(
+    database: str, before: str, owner: str, stays: Stays | None = None
+) -> Callable[[Session], None]:
     """Everything that `before` owns in a database goes to `owner`. REASSIGN OWNED takes the role's
     other databases along: these are given back in the same transaction. A function that ran with
     the rights of `before` does not run with those of `owner`: it gets its caller's."""
+    granted = stays.everything if stays else ()
 
     def run(session: Session) -> None:
         others = session.rows(
@@ -32,8 +53,9 @@ def from_role(database: str, before: str, owner: str) -> Callable[[Session], Non
         who = before.replace("'", "''")
         disarm = SQL("DO {}").format(Literal(_INVOKER.replace("{before}", who)))
         if session.superuser and owns(session, [before])[before].get(database, 0) > _PORTION:
-            _ahead(session, database, before, owner)
-        take(session, before, disarm, reassign, *give_back, database=database, ends=None)
+            _ahead(session, database, before, owner, stays)
+        all_at_once = (disarm, reassign, *give_back, *granted)
+        take(session, before, *all_at_once, database=database, ends=None)
 
     return run
 
@@ -53,10 +75,10 @@ def from_admin(database: str, owner: str) -> Callable[[Session], None]:
     return run
 
 
-def _ahead(session: Session, database: str, before: str, owner: str) -> None:
+def _ahead(session: Session, database: str, before: str, owner: str, stays: Stays | None) -> None:
     """Hand over the tables and the like of a role that owns many: REASSIGN OWNED is one
     transaction, and would need more locks than the server has. It is left what this cannot get."""
-    tables = _objects(owner, before, rank="= 2")
+    tables = _objects(owner, before, rank="= 2", stays=stays)
     for _ in range(_TRIES):
         try:
             with session.inside(database, lock_timeout="300ms") as connection:
@@ -214,13 +236,18 @@ def own_rights(database: str, owner: str) -> Callable[[Session], None]:
     return run
 
 
-def _objects(owner: str, before: str | None = None, rank: str = "> 0") -> Composed:
+def _objects(
+    owner: str, before: str | None = None, rank: str = "> 0", stays: Stays | None = None
+) -> Composed:
     """The objects of `before`, by default the administrator, one by one: REASSIGN OWNED refuses for
     the first superuser and would take that one's other databases along for the rest. It commits
     after some, since each holds locks until then, and has to be sent by itself."""
     who = "current_user" if before is None else "'{}'".format(before.replace("'", "''"))
     text = _OBJECTS.replace("{owner}", owner.replace("'", "''")).replace("{before}", who)
     text = text.replace("{rank}", rank).replace("{portion}", str(_PORTION))
+    text = text.replace("{app}", stays.app.replace("'", "''") if stays else "")
+    text = text.replace("{table}", stays.table if stays else "")
+    text = text.replace("{sequence}", stays.sequence if stays else "")
     return SQL("DO {}").format(Literal(text))
 
 

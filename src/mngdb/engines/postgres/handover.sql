@@ -25,12 +25,21 @@ BEGIN
       FROM pg_type t JOIN place p ON p.oid = t.typnamespace
       WHERE t.typtype IN ('d', 'e', 'r')
     )
-    SELECT format('ALTER %s OWNER TO %I', t.name, '{owner}')
+    SELECT concat_ws('; ', format('ALTER %s OWNER TO %I', t.name, '{owner}'),
+      (SELECT string_agg(format(CASE k.relkind WHEN 'S' THEN 'GRANT {sequence} ON SEQUENCE %s TO %I'
+                                ELSE 'GRANT {table} ON TABLE %s TO %I' END,
+                                k.oid::regclass, '{app}'), '; ')
+       FROM pg_class k
+       WHERE '{app}' <> '' AND k.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+         AND k.oid = ANY(ARRAY(SELECT t.oid WHERE t.class = 'pg_class'::regclass
+           UNION ALL SELECT d.objid FROM pg_depend d -- sequences change hands with their table
+           WHERE d.refclassid = t.class AND d.refobjid = t.oid AND d.deptype IN ('a', 'i')
+             AND t.class = 'pg_class'::regclass AND d.classid = t.class))))
     FROM thing t JOIN mine ON mine.oid = t.owner
     WHERE t.rank {rank}
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = t.class AND d.objid = t.oid
                       AND d.deptype = 'e')
-    ORDER BY t.rank
+    ORDER BY t.rank, t.oid
   LOOP
     EXECUTE statement;
     done := done + 1;

@@ -30,7 +30,16 @@ UNION ALL
 SELECT 'total', kind, '', '', '', count(*) FROM object WHERE kind <> 'column' GROUP BY kind
 UNION ALL
 SELECT 'owner', r.rolname, '', '', '', count(*)
-FROM object o JOIN pg_roles r ON r.oid = o.owner WHERE o.kind <> 'column' GROUP BY r.rolname
+FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid AND d.datname = current_database()
+     JOIN pg_roles r ON r.oid = s.refobjid
+     LEFT JOIN pg_class c ON s.classid = 'pg_class'::regclass AND c.oid = s.objid
+     LEFT JOIN pg_proc p ON s.classid = 'pg_proc'::regclass AND p.oid = s.objid
+     LEFT JOIN pg_type t ON s.classid = 'pg_type'::regclass AND t.oid = s.objid
+     LEFT JOIN pg_namespace n ON n.oid = coalesce(c.relnamespace, p.pronamespace, t.typnamespace)
+WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND s.classid NOT IN (
+  'pg_default_acl'::regclass, 'pg_user_mapping'::regclass, 'pg_largeobject'::regclass)
+  AND coalesce(n.nspname !~ '^pg_', true) -- who does not own the database has temporary ones
+GROUP BY r.rolname
 UNION ALL
 SELECT 'code', r.rolname, one, '', '', count(*)
 FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner,

@@ -418,12 +418,12 @@ class _Planner:
             yield self.step("grant", what, text, handover.from_admin(name, owner))
         elif owner and found.owner != owner:
             text = f"owner {found.owner} → {owner}"
-            yield self.disowned("grant", name, text, found.owner, owner)
+            yield self.disowned("grant", name, text, found, owner)
         elif (
             owner is None and found.owner in self.grants and not belonging.maker(self.grants, found)
         ):
             text = f"no longer owned by {found.owner}; its data is kept"
-            yield self.disowned("revoke", name, text, found.owner, self.facts.admin)
+            yield self.disowned("revoke", name, text, found, self.facts.admin)
         if owner and found.owner != self.facts.admin:
             yield from self.usable(name, owner, found)
 
@@ -442,12 +442,20 @@ class _Planner:
             self.notice(text, hint)
 
     def disowned(
-        self, action: Action, name: str, text: str, before: str, owner: str
+        self, action: Action, name: str, text: str, found: Database, owner: str
     ) -> Step[Session]:
-        statement = handover.owned_by(name, owner)
+        statements, before, place = [handover.owned_by(name, owner)], found.owner, None
         if before not in self.facts.roles:
-            return self.statement(action, f"database {name}", text, statement)
-        run: Run = lambda session: handover.take(session, before, statement, ends=None)  # noqa: E731
+            return self.statement(action, f"database {name}", text, *statements)
+        users = {a: g for a, g in self.users.of(name).items() if a not in self.held}
+        if stays := rights.keeping(name, app_of(before), users):
+            statements.append(stays.connecting)
+            if found.inside:
+                statements.append(stays.entering)
+                place = name
+        run: Run = lambda session: handover.take(  # noqa: E731
+            session, before, *statements, database=place, ends=None
+        )
         return self.step(action, f"database {name}", text, run)
 
     def left(self, name: str, found: Database) -> Iterator[Step[Session]]:
@@ -458,7 +466,7 @@ class _Planner:
         if maker in apps:
             if found.owner != maker:
                 text = f"owner {found.owner} → {maker}"
-                yield self.disowned("grant", name, text, found.owner, maker)
+                yield self.disowned("grant", name, text, found, maker)
             if not found.open:
                 yield entry.opened(self.statement, name)
             yield from self.closed(name, found, passing=True)

@@ -92,7 +92,9 @@ def steps(
         for before in sorted(inside.owners.keys() & {*ours} - {owner}):
             code = "" if app_of(before) == owner else foreign_code(inside, before, owner)
             text = f"{inside.owners[before]} objects of {before} → {owner}{code}"
-            step = make("grant", what, text, handover.from_role(name, before, owner))
+            stays = keeping(name, app_of(before), users)
+            run = handover.from_role(name, before, owner, stays)
+            step = make("grant", what, text, run)
             yield replace(step, destructive=bool(code))
     future = owner or found.owner
     holders = {who for who, _ in found.granted} | {who for _, who, _ in inside.granted}
@@ -124,6 +126,28 @@ def foreign_code(inside: Inside | None, before: str, owner: str) -> str:
     if definers := code.get((before, "definer"), 0):
         text += f"; SECURITY DEFINER is removed from {many(definers, 'function')}"
     return text
+
+
+def keeping(name: str, app: str, users: Mapping[str, PostgresGrant]) -> handover.Stays | None:
+    """What `app` keeps in the database `name` while it and what is in it change hands; None: it
+    keeps nothing."""
+    access = users[app].access if app in users else "none"
+    on_database, on = _ON_DATABASE[access], SQL("DATABASE {}").format(Identifier(name))
+    if not on_database:
+        return None
+    grants = {
+        kind: SQL("GRANT {} ON %s TO {}").format(_words(privileges), _who(app))
+        for kind, privileges in _WANTED[access].items()
+    }
+    every = {kind: _everywhere(statement, kind) for kind, statement in grants.items()}
+    return handover.Stays(
+        app,
+        _words(_WANTED[access]["table"]).as_string(None),
+        _words(_WANTED[access]["sequence"]).as_string(None),
+        SQL("GRANT {} ON {} TO {}").format(_words(on_database), on, _who(app)),
+        every["schema"],
+        tuple(every.values()),
+    )
 
 
 def left(make: MakeStep, name: str, app: str, found: Database) -> Iterator[Step[Session]]:
