@@ -240,9 +240,11 @@ class DesiredInstance(Struct, frozen=True):
     known: frozenset[str] = frozenset()
     """Objects that an earlier `up` made and that are not marked on the server itself."""
     unknown: frozenset[str] = frozenset()
-    """Apps whose secrets the vault does not have, or cannot use: those in `secrets` are made up."""
+    """Logins whose secrets the vault does not have, or cannot use: those in `secrets` are made
+    up."""
     unusable: frozenset[str] = frozenset()
-    """Of these, apps whose secrets cannot be used: nothing of theirs is changed."""
+    """Of these, logins whose secrets cannot be used, or are not given: nothing of theirs is
+    changed."""
     allow: frozenset[str] = frozenset()
     """Objects that the command names, and `*` for `--prune`."""
     id: str = ""

@@ -65,6 +65,23 @@ def test_a_rotation_under_load_refuses_nobody(
     assert stack.ok("plan").strip() == "nothing to change"
 
 
+def test_an_apps_damaged_secret_costs_that_app_alone(
+    fake: Handle, stack: Cli, reached: Callable[[Mapping[str, str]], dict[str, str]]
+) -> None:
+    before = reached(settings(stack, "shop"))
+    secret = stack.state / "secrets" / "mongodb_shop"
+    whole = secret.read_text()
+    secret.write_text("")
+    fake.writes()
+    for command in ("plan", "up"):
+        done = stack.run(command)
+        assert (done.returncode, done.stderr.count("mongodb_shop is empty")) == (2, 1), done.stderr
+    assert fake.writes() == []
+    assert lets_in("mongodb", before)
+    secret.write_text(whole)
+    assert stack.ok("plan").strip() == "nothing to change"
+
+
 def test_the_administrator_of_a_cluster_is_mngdbs_own(fake: Handle, stack: Cli) -> None:
     before = (stack.state / "secrets" / "mongodb_admin").read_text()
     fake.writes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -40,6 +41,38 @@ def started(stack: ComposeCli, what: str) -> str:
 def test_a_second_up_changes_nothing(up: ComposeCli) -> None:
     assert up.steps() == []
     assert "nothing to change" in up.run("up").stderr
+    up.ok("doctor", "shop")
+
+
+def test_an_apps_damaged_secrets_cost_that_app_alone(up: ComposeCli) -> None:
+    names, files = ("postgres_shop", "redis_shop"), (up.state / "secrets", up.rendered / "secrets")
+    mounted = [(files[1] / name).read_text() for name in names]
+    before = [started(up, what) for what in ("pg", "redis")]
+    for name in names:
+        (files[0] / name).write_text("")
+    # an app that is new costs no other one its place either
+    (files[0] / "redis_new").write_text("")
+    (files[0] / "redis_new").chmod(0o600)
+    up.write(FILE + '  new: {redis: "new:*"}\n  crm: {postgres: crm, redis: "crm:*"}\n')
+    for command in ("plan", "up"):
+        done = up.run(command)
+        assert done.returncode == 2, done.stderr
+        said = [done.stderr.count(f"{name} is empty") for name in (*names, "redis_new")]
+        assert said == [1, 1, 1]
+    left = up.run("--json", "plan")
+    assert (left.returncode, json.loads(left.stdout)["steps"]) == (2, [])
+    up.ok("doctor", "crm")
+    # the app's own logins, and what it mounts, are as before; what was never there is not made
+    assert [(files[1] / name).read_text() for name in names] == mounted
+    assert not (files[1] / "redis_new").exists()
+    users = up.redis("acl", "users").split()
+    assert ("shop" in users, "new" in users) == (True, False)
+    assert [started(up, what) for what in ("pg", "redis")] == before
+    for name, content in zip(names, mounted, strict=True):
+        (files[0] / name).write_text(content)
+    (files[0] / "redis_new").unlink()
+    up.write(FILE)
+    up.ok("up", "--prune")
     up.ok("doctor", "shop")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -190,6 +191,10 @@ def test_the_environ_vault_names_every_variable_and_keeps_nothing_on_disk(cli: C
     cli.env["MNGDB_SECRET_REDIS_SHOP"] = ""
     empty = cli.run("up")
     assert (empty.returncode, "MNGDB_SECRET_REDIS_SHOP is empty" in empty.stderr) == (2, True)
+    # the first 'up', too, makes all but that app's login
+    assert [one["healthy"] for one in json.loads(cli.run("--json", "status").stdout)["units"]] == [
+        True
+    ]
     cli.env["MNGDB_SECRET_REDIS_SHOP"] = QUOTES
     unprintable = cli.run("plan")
     assert (unprintable.returncode, "MNGDB_SECRET_REDIS_SHOP)" in unprintable.stderr) == (2, True)

@@ -87,6 +87,32 @@ def test_anothers_damaged_or_missing_secret_costs_that_app_alone(stack: Cli) -> 
     assert stack.json("plan")["steps"] == []
 
 
+def test_damaged_secrets_are_left_alone_and_named_while_all_others_are_rotated(stack: Cli) -> None:
+    before = {app: settings(stack, app) for app in ("shop", "evil")}
+    damaged = [stack.state / "secrets" / name for name in ("postgres_evil", "redis_admin")]
+    whole = [one.read_bytes() for one in damaged]
+    for path in damaged:
+        path.write_bytes(b"")
+    for _ in range(2):  # the same command goes on with what it began, and calls nothing done
+        told = stack.run("--json", "rotate", "--all", "--now")
+        done = json.loads(told.stdout)
+        assert told.returncode == 1
+        # nobody gets into Redis without its administrator
+        assert [*done["errors"]] == ["postgres_evil", "redis_admin", "redis_shop", "redis_evil"]
+        assert not {*done["errors"]} & {*done["done"]}
+    assert [one.read_bytes() for one in damaged] == [b"", b""]
+    assert not lets_in("postgres", before["shop"])
+    assert lets_in("postgres", before["evil"])
+    assert all(lets_in("redis", one) for one in before.values())
+    # what an app is given takes its own secrets alone
+    assert stack.env_of("shop")["REDIS_URL"] == before["shop"]["REDIS_URL"]
+    for path, content in zip(damaged, whole, strict=True):
+        path.write_bytes(content)
+    left = stack.json("rotate", "--all", "--now")
+    assert (left["errors"], left["rotations"]) == ({}, [])
+    assert stack.json("plan")["steps"] == []
+
+
 def test_a_document_that_cannot_be_written_costs_its_app_alone(stack: Cli) -> None:
     before = {app: settings(stack, app) for app in ("shop", "evil")}
     document = published(stack, "evil")

@@ -107,7 +107,7 @@ class Archiver:
     def _follow(self, instance: Instance) -> None:
         context, name = self._context, instance.name
         engine = context.engine(instance)
-        asked = context.asked(instance, find=False)
+        asked = context.as_admin(instance)
         keys.claim(context)
         archive, sealer = place.catalog(context).archive(name), keys.sealer(context)
         here = self._rounds[name] = _Round(

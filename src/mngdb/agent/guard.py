@@ -149,7 +149,7 @@ class _Watch:
         """Over one session. Raises MngdbError."""
         context, instance = self._context, self._instance
         engine = context.engine(instance)
-        asked = context.asked(instance, find=False)
+        asked = context.as_admin(instance)
         assert engine.commits is not None  # noqa: S101 — for mypy
         pace = Pace(instance.recovery_point)
         with context.reach(instance), engine.connect(context.admin(asked), _LOGIN) as session:

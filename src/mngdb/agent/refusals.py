@@ -121,7 +121,7 @@ class _Counted(_Followed):
 
     def look(self) -> None:
         context, instance = self._context, self.member.instance
-        engine, asked = context.engine(instance), context.asked(instance, find=False)
+        engine, asked = context.engine(instance), context.as_admin(instance)
         with context.reach(instance), engine.connect(context.admin(asked), _PATIENCE) as session:
             found = engine.counted(session, asked) if engine.counted else ()
         before, self._before = self._before, {one.id: one.times for one in found}

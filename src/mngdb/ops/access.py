@@ -56,8 +56,7 @@ LOGIN = 5.0
 def url(context: Context, instance: str, app: str | None) -> str:
     """The connection string of an app, or of the administrator."""
     found = context.instance(instance)
-    asked = context.asked(found, find=False, invent=True)
-    context.secret(found, app or "admin")  # missing is an error here
+    asked = context.as_login(found, app or "admin")
     return context.engine(found).url(context.public(asked, app))
 
 

@@ -186,7 +186,8 @@ def _disks(instances: Iterable[Instance], context: Context) -> list[Family]:
 def _of_instance(context: Context, instance: Instance) -> list[Family]:
     """Raises UnreachableError."""
     engine = context.engine(instance)
-    asked = context.asked(instance, find=False)
+    login = MONITOR if instance.monitored else "admin"
+    asked = context.as_login(instance, login)
     at = context.admin(asked)
     access = engine.login(asked, at, MONITOR) if instance.monitored else at
     families: list[Family] = []

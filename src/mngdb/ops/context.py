@@ -311,10 +311,10 @@ class Context(Struct, frozen=True, dict=True):
         secret is missing or cannot be used. Raises SecretError, UsageError."""
         going, spared = self._rotations(), frozenset[str]()
         if invent or only is not None:
-            spared = unusable.apps(self, instance, missing=not invent) - {*(only or ())}
+            spared = unusable.logins(self, instance, missing=not invent) - {*(only or ())}
         unknown = self.unknown(instance) | spared
         known = [login for login in self.logins(instance) if login not in unknown]
-        made = {app: generate() for app in unknown}
+        made = {login: generate() for login in unknown}
         word = ENGINE_INFO[instance.engine].login
         return DesiredInstance(
             stack=self.stack.name,
@@ -335,7 +335,7 @@ class Context(Struct, frozen=True, dict=True):
         lacking = {
             secret_name(one, app)
             for one in self.app(app)
-            if app in self.unknown(one) | unusable.apps(self, one)
+            if app in self.unknown(one) | unusable.logins(self, one)
         }
         return lacking <= {*made}
 
@@ -369,15 +369,25 @@ class Context(Struct, frozen=True, dict=True):
         with ThreadPoolExecutor(len(chosen)) as pool:
             return {one.instance.name: one for one in pool.map(ask, chosen)}
 
-    def as_login(self, instance: Instance, *logins: str) -> DesiredInstance:
-        """The instance with what sessions of apps or of the monitor need, and no other secret.
-        Raises SecretError when one is missing or cannot be used."""
+    def as_admin(self, instance: Instance) -> DesiredInstance:
+        """The instance with what the administrator's sessions need: no app's secret, nor the
+        monitor's. Raises SecretError, UsageError."""
+        return self.asked(instance, find=False, only=())
+
+    def as_login(
+        self, instance: Instance, *logins: str, invent: bool = False, find: bool = False
+    ) -> DesiredInstance:
+        """The instance with what sessions of these logins need, and no other secret. Raises
+        SecretError when one is missing or cannot be used; with `invent`, it is a random one.
+        `find`: the server's program is looked for."""
+        bad = unusable.logins(self, instance, missing=True) if invent else frozenset()
         return DesiredInstance(
             stack=self.stack.name,
             instance=instance,
             secrets={"admin": Secret("unused")}
-            | {login: self.secret(instance, login) for login in logins},
-            site=self.target(instance).site(instance, find=False),
+            | {one: generate() if one in bad else self.secret(instance, one) for one in logins},
+            site=self.target(instance).site(instance, find=find),
+            unusable=frozenset(instance.grants) - {*logins},
         )
 
     def with_secrets(self, asked: DesiredInstance) -> DesiredInstance:
@@ -386,7 +396,7 @@ class Context(Struct, frozen=True, dict=True):
         instance, going = asked.instance, self._rotations()
         unknown = self.unknown(instance) | asked.unusable
         known = [login for login in self.logins(instance) if login not in unknown]
-        secrets = self._secrets(instance, known, going) | {app: generate() for app in unknown}
+        secrets = self._secrets(instance, known, going) | {one: generate() for one in unknown}
         also = valid.beside(self.vault, instance, going)
         return replace(asked, secrets=secrets, also=also, unknown=unknown)
 
@@ -425,12 +435,7 @@ class Context(Struct, frozen=True, dict=True):
         found = {}
         for login, name in names.items():
             entry = entries.get(name)
-            try:
-                secret = entry.usable() if entry else None
-            except SecretError:
-                if not invent or login not in {*instance.grants, MONITOR}:
-                    raise
-                secret = None  # told to whoever asks for this login
+            secret = entry.usable() if entry else None
             if secret is None and not invent and not (login == "admin" and instance.anonymous):
                 self.vault.check_writable([name])
                 raise SecretError(

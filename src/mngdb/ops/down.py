@@ -159,7 +159,7 @@ def _login(
 
     @contextmanager
     def login() -> Iterator[None]:
-        asked = context.asked(instance, find=False)
+        asked = context.as_admin(instance)
         engine, admin = context.engine(instance), context.admin(asked)
         with context.reach(instance), engine.connect(admin, waiting.STAYS_LOGIN):
             yield

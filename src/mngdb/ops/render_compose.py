@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from mngdb.errors import UsageError
 from mngdb.lock import lock
-from mngdb.ops import audit
+from mngdb.ops import audit, unusable
 from mngdb.ops.context import Context
 from mngdb.ops.secret_steps import secret_steps
 from mngdb.targets.compose import certificates, page_certificate
@@ -25,6 +25,9 @@ def render(context: Context, output: Path | None) -> Path:
     folder = host.folder if output is None else replace(host.folder, root=output.resolve())
     folder.claim()
     context.missing_secrets()
+    if bad := unusable.of_apps(context, [one.name for one in here]):
+        # whoever starts the folder by hand gets all of it, or is told
+        raise unusable.together([*bad.values()])
     context.claim()
     with lock(context.stack.state / "lock", "render compose"):
         context = context.with_ports()

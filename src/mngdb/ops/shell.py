@@ -39,8 +39,7 @@ def shell(
     engine = context.engine(found)
     if app is None and rest and rest[0] in found.grants:
         app, rest = rest[0], rest[1:]
-    context.secret(found, app or "admin")
-    asked = context.asked(found, invent=True)
+    asked = context.as_login(found, app or "admin", find=True)
     folder = asked.site.program.folder if asked.site else None
     access = context.public(asked, app)
     if asked.tunnel:

@@ -102,7 +102,8 @@ def _desired(context: Context, instance: Instance) -> DesiredInstance:
     try:
         return context.asked(instance, invent=True, find=False)
     except SecretError:
-        apps = _apps(context, instance)
+        bad = unusable.logins(context, instance)
+        apps = [] if instance.adopt else [app for app in instance.grants if app not in bad]
         if not apps:
             raise
         return context.as_login(instance, *apps)
@@ -161,7 +162,7 @@ def look(context: Context, asked: DesiredInstance) -> list[UnitStatus]:
 def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatus:
     instance, name = asked.instance, member.name
     try:
-        access = context.login(asked, next(iter(_apps(context, instance)), None))
+        access = context.login(asked, next(iter(_apps(asked)), None))
     except AbsentError as none:
         absent = _with(_unit(member, "", 0), state="absent")
         return _with(absent, error=none.message, hint=none.hint)
@@ -191,7 +192,7 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
         found, vitals = _asked(context, asked, found)
     except MngdbError as error:
         # asked with a made-up secret, the server's answer says nothing
-        login = next(iter(_apps(context, instance)), "admin")
+        login = next(iter(_apps(asked)), "admin")
         secret = secret_name(instance, login)
         if login in context.logins(instance) and context.vault.get(secret) is None:
             return _with(found, error=context.missing(secret))
@@ -237,13 +238,12 @@ def _on_disk(context: Context, instance: Instance, found: UnitStatus) -> UnitSta
     return _with(found, warning=f"{found.name}: {text}", warning_hint="mngdb doctor")
 
 
-def _apps(context: Context, instance: Instance) -> list[str]:
+def _apps(asked: DesiredInstance) -> list[str]:
     """Those that can be asked. On an adopted server others chose what each may do, and most
     passwords: there the administrator asks. A damaged secret is its app's trouble alone."""
-    if instance.adopt:
+    if asked.instance.adopt:
         return []
-    bad = unusable.among(context, [secret_name(instance, app) for app in instance.grants])
-    return [app for app in instance.grants if secret_name(instance, app) not in bad]
+    return [app for app in asked.instance.grants if app not in asked.unusable]
 
 
 def _asked(
@@ -251,7 +251,7 @@ def _asked(
 ) -> tuple[UnitStatus, Vitals]:
     """What the server says to the first app; to the next, where that one has used up its
     connections, or set itself what ends its sessions."""
-    engine, apps = context.engine(asked.instance), _apps(context, asked.instance)
+    engine, apps = context.engine(asked.instance), _apps(asked)
     while True:
         access = context.login(asked, next(iter(apps), None))
         try:

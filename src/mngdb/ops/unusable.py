@@ -3,12 +3,13 @@ leave what the app has on that server as it is, and do everything else."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mngdb.dotenv import quoted
-from mngdb.errors import SecretError
+from mngdb.errors import MngdbError, SecretError
 from mngdb.secret import Secret
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance, secret_name
 
 if TYPE_CHECKING:
@@ -27,36 +28,28 @@ def among(context: Context, names: Iterable[str]) -> dict[str, SecretError]:
     return found
 
 
-def together(errors: Sequence[SecretError]) -> SecretError:
+def together(errors: Sequence[MngdbError]) -> SecretError:
     """Several as one: who mends them wants to know of all."""
     hints = dict.fromkeys(one.hint for one in errors if one.hint)
     return SecretError("; ".join(one.message for one in errors), "; ".join(hints) or None)
 
 
 def of_apps(context: Context, only: Collection[str] | None = None) -> dict[str, SecretError]:
-    """The same of all apps that are spared, on all instances or on `only` some. Raises SecretError
-    likewise."""
+    """The same of all apps, on all instances or on `only` some. Raises SecretError likewise."""
     every = context.stack.instances.values()
     chosen = [one for one in every if only is None or one.name in only]
-    return among(context, [name for one in chosen for name in _spared(context, one).values()])
+    return among(context, [secret_name(one, app) for one in chosen for app in one.grants])
 
 
-def apps(context: Context, instance: Instance, *, missing: bool = False) -> frozenset[str]:
-    """The apps of an instance that are spared since their secrets cannot be used, or are `missing`.
-    Raises SecretError likewise."""
-    names = _spared(context, instance)
+def logins(context: Context, instance: Instance, *, missing: bool = False) -> frozenset[str]:
+    """The apps of an instance, and the monitor, of which nothing is changed since their secrets
+    cannot be used, or are `missing`. Raises SecretError likewise."""
+    spared = [*instance.grants, *([MONITOR] if instance.monitored else [])]
+    names = {login: secret_name(instance, login) for login in spared}
     found = {*among(context, names.values())}
     if missing:
         found |= {*names.values()} - context.vault.get_many(names.values()).keys()
-    return frozenset(app for app, name in names.items() if name in found)
-
-
-def _spared(context: Context, instance: Instance) -> Mapping[str, str]:
-    """App to the vault's name of its secret. None in a stack that is yet to be made, nor where the
-    logins come with the server's files (containers) or are a provider's: there all is refused."""
-    if context.located.kind == "new" or instance.contained or instance.hosted:
-        return {}
-    return {app: secret_name(instance, app) for app in instance.grants}
+    return frozenset(login for login, name in names.items() if name in found)
 
 
 def check_printable(context: Context, name: str, secret: Secret | None) -> None:

@@ -49,7 +49,7 @@ def variables(
         raise UsageError(str(error)) from None
     found: dict[str, str] = {}
     for instance in instances:
-        asked = _asked(context, instance, instead)
+        asked = _asked(context, instance, app, instead)
         if published:
             asked = _published(asked)
         access, grant = context.public(asked, app), instance.grants[app]
@@ -71,9 +71,11 @@ def variables(
     return found | signing(context, app, instead)
 
 
-def _asked(context: Context, instance: Instance, instead: Secret | None) -> DesiredInstance:
+def _asked(
+    context: Context, instance: Instance, app: str, instead: Secret | None
+) -> DesiredInstance:
     if instead is None:
-        return context.asked(instance, find=False, invent=True)
+        return context.as_login(instance, app, invent=True)
     site = context.target(instance).site(instance, find=False)
     logins = dict.fromkeys(context.logins(instance), instead)
     return DesiredInstance(context.stack.name, instance, logins, site)

@@ -105,7 +105,10 @@ def unit(asked: DesiredInstance) -> Unit:
     ]
     users = [" ".join(("user", u.name, *u.rules())) for u in acl.wanted(asked).values()]
     grants = asked.instance.granted(RedisGrant)
-    kept = tuple(f"user {acl.login_name(app, grants[app])} " for app in sorted(asked.unusable))
+    kept = tuple(
+        f"user {acl.login_name(one, grants[one]) if one in grants else one} "
+        for one in sorted(asked.unusable)
+    )
     return Unit(
         name=asked.instance.unit,
         instance=asked.instance.name,

@@ -72,7 +72,7 @@ class HostedServer(Tried):
 
     def make(self, tell: Tell, *, closed: bool = False) -> DesiredInstance:
         """See Tried.make. Its keeper's logins are those of all his servers: none is kept out."""
-        live = self.context.asked(self.context.instance(self.aim.instance), find=False)
+        live = self.context.as_admin(self.context.instance(self.aim.instance))
         asked = replace(live, instance=self.instance)
         note = Note(
             instance=self.instance.name,

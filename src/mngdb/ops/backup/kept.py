@@ -65,7 +65,7 @@ def look(context: Context, instance: str) -> Kept | None:
     if own is None:
         return None
     given = context.instance(instance)
-    found = own.reach(context.asked(given, find=False))
+    found = own.reach(context.as_admin(given))
     every = tuple(_manifest(context, given, own, one) for one in found.snapshots)
     return Kept(every, found.span)
 
@@ -112,7 +112,7 @@ def take(context: Context, instance: Instance, emit: Emit) -> Manifest:
     with lock(context.stack.state / f"backup-{instance.name}.lock", "backup", 0.0):
         started = time.time()
         before = _described(context, instance)
-        made = own.take(context.asked(instance, find=False), emit)
+        made = own.take(context.as_admin(instance), emit)
         held = _common(before, _described(context, instance))
         if held is not None:
             disk.private(context.stack.state / _FOLDER)
@@ -148,7 +148,7 @@ def _manifest(context: Context, instance: Instance, own: OwnBackups, one: OwnSna
 
 def _described(context: Context, instance: Instance) -> Taken | None:
     """What it holds now; None: nobody can say, and no snapshot waits for that."""
-    asked = context.asked(instance, find=False)
+    asked = context.as_admin(instance)
 
     def work(engine: Engine[S, F, C]) -> Taken | None:
         describe = engine.describe

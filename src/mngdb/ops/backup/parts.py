@@ -74,7 +74,7 @@ def _brought(
 ) -> Returned:
     begun = time.monotonic()
     instance = context.instance(aim.instance)
-    live = context.asked(instance, find=False)
+    live = context.as_admin(instance)
     access = context.admin(live)
     part = replace(part, moment=aim.moment)
     with context.reach(instance), engine.connect(access, _TIMEOUT) as target:

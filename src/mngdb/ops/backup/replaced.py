@@ -47,7 +47,7 @@ def replace(context: Context, aim: Aim, own: OwnBackups, tell: Tell) -> tuple[Re
     from mngdb.ops.up import up
 
     given, begun = context.instance(aim.instance), time.monotonic()
-    asked = context.asked(given, find=False)
+    asked = context.as_admin(given)
     note = _begun(context, aim, own, asked, tell)
     own.restore(asked, given, aim.manifest.id, aim.until, tell, note.at)
     detail = f"its data replaced by that of {aim.text}; before: snapshot {note.before}"
@@ -99,10 +99,10 @@ def _note(context: Context, aim: Aim) -> Path:
 
 def _unable(context: Context, given: Instance) -> dict[str, str]:
     """Apps to what they cannot do."""
-    asked, engine = context.asked(given, find=False), context.engine(given)
-    found = {}
+    engine, found = context.engine(given), {}
     for app in given.grants:
         try:
+            asked = context.as_login(given, app)
             why = engine.diagnose(context.login(asked, app), asked, app)
         except MngdbError as error:
             why = error.message

@@ -265,7 +265,7 @@ def _supersede(context: Context, instance: str, report: Report | None = None) ->
     try:
         with context.reach(live):
             deadline = time.monotonic() + _SUPERSEDE
-            return engine.supersede(context.asked(live, find=False), deadline)
+            return engine.supersede(context.as_admin(live), deadline)
     except MngdbError:
         if report is None or not report.errors:
             raise

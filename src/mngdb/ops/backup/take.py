@@ -232,7 +232,7 @@ class _Work(Struct, frozen=True):
         self.emit(Progress(self.instance.unit, text))
 
     def _taken(self, sink: _Sink) -> Taken:
-        asked = self.context.asked(self.instance, find=False)
+        asked = self.context.as_admin(self.instance)
         access = self.context.admin(asked)
 
         def work(engine: Engine[S, F, C]) -> Taken:
@@ -243,7 +243,7 @@ class _Work(Struct, frozen=True):
 
     def _dumped(self, sink: _Sink) -> Taken:
         program = partial(place.program, self.context, self.instance)
-        access = self.context.admin(self.context.asked(self.instance, find=False))
+        access = self.context.admin(self.context.as_admin(self.instance))
 
         def work(engine: Engine[S, F, C]) -> Taken:
             dump = engine.back_up_logically

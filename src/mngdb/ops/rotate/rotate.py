@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from mngdb import stopping
 from mngdb.errors import MngdbError
 from mngdb.events import Progress
-from mngdb.ops import passwords
+from mngdb.ops import passwords, unusable
 from mngdb.ops.context import Context
 from mngdb.ops.rotate import provider, select, work
 from mngdb.ops.rotate.going import OnEvent
@@ -31,12 +31,18 @@ def rotate(
 ) -> Left:
     """Give logins new passwords, or go on with that where it was begun, and wait until the old ones
     are withdrawn. `grace` in seconds: how long their sessions are waited for, other than the file
-    says; `now`: not at all. Returns what went wrong. Raises SecretError, LockedError, OSError."""
+    says; `now`: not at all. Returns what went wrong: a secret that is missing or cannot be used
+    costs its own login alone. Raises SecretError where that is all of them, LockedError, OSError.
+    """
     chosen = [*logins]
     passwords.refuse_others(context, chosen)
     limit = select.grace(context) if grace is None else grace
-    work.begin(context, chosen, limit, on_event, now=now)
-    return finish(context, {one.secret for one in chosen}, on_event, grace=grace)
+    bad = work.begin(context, chosen, limit, on_event, now=now)
+    names = {one.secret for one in chosen} - bad.keys()
+    if not names:
+        raise unusable.together([*bad.values()])
+    left = finish(context, names, on_event, grace=grace)
+    return replace(left, errors={**bad, **left.errors})
 
 
 def finish(
@@ -71,7 +77,7 @@ def due(context: Context, on_event: OnEvent) -> Left:
     failed = provider.renew(context, on_event)
     logins = passwords.ours(context, select.due(context, time.time()))
     if logins:
-        work.begin(context, logins, select.grace(context), on_event)
+        failed |= work.begin(context, logins, select.grace(context), on_event)
     left = finish(context, None, on_event)
     return replace(left, errors={**left.errors, **failed})
 

@@ -101,7 +101,8 @@ class Servers:
     def rewritten(self, instance: Instance, due: Sequence[Entry]) -> dict[str, MngdbError]:
         """Files that say by which login an app comes, of servers in containers."""
         if instance.contained:
-            self._converger(self.context.asked(instance)).logins(())
+            only = [one.login for one in due]
+            self._converger(self.context.asked(instance, only=only)).logins(())
         return {}
 
     def write_secrets(self, changed: Sequence[Entry]) -> None:

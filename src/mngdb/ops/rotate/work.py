@@ -18,7 +18,7 @@ from mngdb.errors import MngdbError, SecretError, UsageError
 from mngdb.events import Progress
 from mngdb.lock import lock
 from mngdb.model import Step
-from mngdb.ops import audit, publish
+from mngdb.ops import audit, publish, unusable
 from mngdb.ops.context import Context
 from mngdb.ops.rotate import sessions
 from mngdb.ops.rotate.going import Going, OnEvent
@@ -65,14 +65,18 @@ def begin(
     on_event: OnEvent,
     *,
     now: bool = False,
-) -> None:
+) -> dict[str, MngdbError]:
     """Take note of new rotations; none where the same was begun before and is not over. What goes
-    on already goes on; `now`: without waiting for sessions any longer. Raises SecretError where the
-    vault keeps no second password, LockedError."""
+    on already goes on; `now`: without waiting for sessions any longer. Returns what is not begun
+    since its secret is missing or cannot be used, by the vault's names: the server's password is
+    known to nobody then. Raises SecretError where the vault keeps no second password, LockedError.
+    """
     with _locked(context):
         going, chosen = entries(context.stack.state), [*logins]
         all_of_them = together(one.secret for one in chosen)
         new = [one for one in chosen if one.secret not in going]
+        bad = _unknown(context, new)
+        new = [one for one in new if one.secret not in bad]
         if any((one.together, one.now) == (all_of_them, now) for one in going.values()):
             new = []
         if now:
@@ -80,8 +84,7 @@ def begin(
             going |= {one.secret: replace(one, now=True) for one in hurried}
             keep(context.stack.state, going.values())
         if not new:
-            return
-        missing = [one.secret for one in new if context.vault.get(one.secret) is None]
+            return bad
         if context.vault.stands_in:
             raise SecretError(
                 "the vault cannot be asked, and an old copy of it holds no second password",
@@ -92,8 +95,6 @@ def begin(
                 "the vault is read-only: it cannot hold two passwords at a time",
                 "change them where the vault gets them from; or use 'vault: files'",
             )
-        if missing:
-            raise SecretError(context.missing(missing[0]), "mngdb up")
         begun = time.time()
         for one in new:
             going[one.secret] = Entry(
@@ -103,6 +104,18 @@ def begin(
             )
         keep(context.stack.state, going.values())
         on_event(Progress("rotation", f"begun: {many(len(new), 'password')}"))
+        return bad
+
+
+def _unknown(context: Context, logins: Iterable[Login]) -> dict[str, MngdbError]:
+    """Logins whose current passwords the vault cannot tell, by its names, with the reason."""
+    names = [one.secret for one in logins]
+    found = context.vault.get_many(names)
+    missing = [name for name in names if name not in found]
+    return {
+        **{name: SecretError(context.missing(name), "mngdb up") for name in missing},
+        **unusable.among(context, names),
+    }
 
 
 def advance(

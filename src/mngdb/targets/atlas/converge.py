@@ -17,6 +17,7 @@ from mngdb.errors import ConnectError, OvertakenError, StepError
 from mngdb.events import Survey
 from mngdb.model import Access, Notice, Outcome, Step
 from mngdb.secret import Secret, app_of
+from mngdb.targets.additive import sparing
 from mngdb.targets.atlas import (
     access_list,
     alert_configs,
@@ -66,7 +67,7 @@ class AtlasConverger(Converger[S, F]):
         told = self._notices(found)
         if not cluster.usable(self.session.wanted, found.cluster):
             inside = self.engine.reconcile(self.asked, self.engine.initial(self.asked))
-            return Survey((*steps, *inside.steps), told)
+            return Survey((*steps, *sparing(self.asked, inside).steps), told)
         if _needed(steps):
             text = "the database itself is compared once these steps are done"
             return Survey(tuple(steps), (*told, Notice(self.asked.instance.name, text)))

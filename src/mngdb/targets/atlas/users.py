@@ -81,6 +81,8 @@ def steps(wanted: Wanted, found: Found, journal: Journal, make: Make) -> Iterato
     for name in departed(wanted, users):
         yield make("revoke", name, "the login of an app that left the file", _drop(name, roles))
     for app, right in wanted.asked.instance.granted(MongodbGrant).items():
+        if app in wanted.asked.unusable:
+            continue
         role = roles.get(role_name(app))
         theirs = role is not None and not _made(wanted, journal, app, right, role)
         opened = wanted.asked.logins(app)

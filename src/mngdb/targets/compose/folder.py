@@ -22,6 +22,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mngdb import disk
+from mngdb.container import secret_name
 from mngdb.errors import UsageError
 from mngdb.run import Account
 from mngdb.targets.compose.ownership import ID
@@ -200,6 +201,10 @@ class Folder(Struct, frozen=True):
                 os.fsync(handle)
             finally:
                 os.close(handle)
+
+    def has_secret(self, instance: str, login: str) -> bool:
+        """Whether a login's secret was written."""
+        return (self.root / "secrets" / secret_name(instance, login)).is_file()
 
     def strange_secret(self, name: str, content: str | None, uid: int) -> bool:
         """Whether a secret is not as `secret` leaves it; None: with whatever content. One that

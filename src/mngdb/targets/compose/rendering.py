@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import yaml
 from msgspec import Struct
 
-from mngdb.container import Container
+from mngdb.container import Container, secret_name
 from mngdb.engines.protocol import AnyEngine
 from mngdb.model import DesiredInstance, Unit
+from mngdb.spec.agent import MONITOR
 from mngdb.spec.base import EngineName
 from mngdb.spec.compose import Compose
 from mngdb.spec.stack import Instance, Stack
@@ -110,15 +111,19 @@ class Rendering(Struct, frozen=True):
         return self.engine(one.instance.engine).container(one, self.units[name], first=first)
 
     def _every_secret(self) -> dict[str, SecretFile]:
-        """Those that containers mount, and the apps': whoever starts an app finds its own there."""
-        from mngdb.container import secret_name
-
-        apps = {
-            secret_name(name, login): SecretFile(one.secrets[login].reveal(), 0)
-            for name, one in self.asked.items()
-            for login in one.instance.grants
-        }
-        return apps | dict(self.whole.secrets)
+        """Those that containers mount, and the apps': whoever starts an app finds its own there.
+        What is written of an app whose secret cannot be used stays as it is."""
+        every, kept = dict[str, SecretFile](), set[str]()
+        for name, one in self.asked.items():
+            kept |= {secret_name(name, login) for login in one.unusable}
+            if MONITOR in one.unusable:
+                kept.add(services.exporter_name(self.units[name]))
+            every |= {
+                secret_name(name, app): SecretFile(one.secrets[app].reveal(), 0)
+                for app in one.instance.grants
+            }
+        every |= self.whole.secrets
+        return {key: one for key, one in every.items() if key not in kept}
 
 
 def render(

@@ -129,12 +129,17 @@ def bind(source: str, target: str) -> dict[str, Any]:
     return {"type": "bind", "source": source, "target": target, "read_only": True, "bind": how}
 
 
+def exporter_name(unit: Unit) -> str:
+    """What the exporter beside a server is called, and the secret that it reads."""
+    return f"{unit.name}-exporter"
+
+
 def exporter(
     asked: DesiredInstance, unit: Unit, found: Exporter, given: str | None, server_image: str
 ) -> Part:
     """The exporter beside a server; `given` is its image where the file names one. Official ones
     have no shell to ask how they are."""
-    name = f"{unit.name}-exporter"
+    name = exporter_name(unit)
     source = given or found.image
     image: dict[str, Any] = {"image": source}
     files = {}
