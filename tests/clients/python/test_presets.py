@@ -19,7 +19,8 @@ from tests.clients.apps import side_by_side
 from tests.clients.languages import HERE, python, python_environment, python_version
 from tests.clients.record import record
 from tests.conftest import EVERYTHING, Cli
-from tests.live.clients import brought_up, redis_as, url
+from tests.debian import redis_folder
+from tests.live.clients import redis_as, url
 
 pytestmark = [pytest.mark.live, pytest.mark.redis]
 
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.live, pytest.mark.redis]
 class Proof(NamedTuple):
     """One kind of software."""
 
-    preset: str
+    name: str
     distributions: tuple[str, ...]
     did: str
     prefixed: bool = True
@@ -42,14 +43,20 @@ class Proof(NamedTuple):
     """Whether its keys do not begin with the prefix."""
     alone: str = ""
     """What it does only on an instance of its own."""
+    preset: str = ""
+    """What `for:` says, where that is not `name`."""
+
+    @property
+    def software(self) -> str:
+        return self.preset or self.name
 
     @property
     def program(self) -> str:
-        return f"programs/with_{self.preset.replace('-', '_')}"
+        return f"programs/with_{self.name.replace('-', '_')}"
 
 
 PROOFS = {
-    one.preset: one
+    one.name: one
     for one in (
         Proof(
             "celery",
@@ -64,7 +71,26 @@ PROOFS = {
             often=True,
             prefixed=False,
         ),
-        Proof("dramatiq", ("dramatiq",), "worker, results, delayed messages, retries"),
+        Proof(
+            "flower",
+            ("flower",),
+            "workers, tasks, events, lengths of queues; it starts a task and stops a worker",
+            packages="more",
+            preset="celery",
+        ),
+        Proof(
+            "rq-scheduler",
+            ("rq-scheduler",),
+            "its process and a worker; jobs for later, at intervals, by cron",
+            packages="more",
+            prefixed=False,
+            preset="rq",
+        ),
+        Proof(
+            "dramatiq",
+            ("dramatiq",),
+            "worker, results, delayed messages, retries, rate limits, a barrier",
+        ),
         Proof(
             "arq",
             ("arq",),
@@ -99,6 +125,7 @@ PROOFS = {
             "both cache back ends, locks, delete_pattern, sessions in the cache",
             often=True,
             alone="clear()",
+            preset="[django, django-redis]",
         ),
         Proof("flask-session", ("Flask-Session",), "a session begins, goes on and ends"),
         Proof("starsessions", ("starsessions",), "a session begins, goes on and ends"),
@@ -154,41 +181,57 @@ PROOFS = {
             packages="more",
             bare=False,
         ),
+        Proof(
+            "cashews",
+            ("cashews",),
+            "values, functions, locks, tags, rate limits, delete_match",
+            packages="more",
+            bare=False,
+        ),
     )
 }
 CHOSEN = [one for one in PROOFS.values() if EVERYTHING or one.often]
-PREFIXED = [one.preset for one in CHOSEN if one.prefixed]
+PREFIXED = [one.name for one in CHOSEN if one.prefixed]
 #: Where programs find themselves, for their workers.
 WORK = str(HERE / "python/programs")
 #: CI runs those without a prefix that cannot have one.
-BARE = [one.preset for one in CHOSEN if one.bare and (EVERYTHING or not one.prefixed)]
-ALONE = [one.preset for one in CHOSEN if one.alone]
-
-
-def _software(preset: str) -> str:
-    return "[django, django-redis]" if preset == "django" else preset
+BARE = [one.name for one in CHOSEN if one.bare and (EVERYTHING or not one.prefixed)]
+ALONE = [one.name for one in CHOSEN if one.alone]
 
 
 def _apps() -> str:
-    plain = {preset: preset.replace("_", "-") for preset in PROOFS}
-    lines = [
-        f'  {plain[one]}-{x}: {{redis: {{keys: "{plain[one]}-{x}:*", for: {_software(one)}}}}}'
-        for one in PREFIXED
-        for x in ("a", "b")
-    ]
-    lines += [f"  {plain[one]}: {{bare: {{for: {_software(one)}}}}}" for one in BARE]
-    return "\n".join(lines)
+    return "\n".join(
+        [f"  {_app(one, x)}" for one in PREFIXED for x in ("a", "b")]
+        + [f"  {one.replace('_', '-')}: {{bare: {{for: {PROOFS[one].software}}}}}" for one in BARE]
+    )
 
 
-stack = brought_up(
-    f"""
-redis: {{port: PORT1}}
+def _app(one: str, letter: str) -> str:
+    name = f"{one.replace('_', '-')}-{letter}"
+    return f'{name}: {{redis: {{keys: "{name}:*", for: {PROOFS[one].software}}}}}'
+
+
+FILE = f"""
+redis: {{port: PORT1MORE}}
 instances:
-  bare: {{engine: redis, port: PORT2}}
+  bare: {{engine: redis, port: PORT2MORE}}
 apps:
 {_apps()}
 """
-)
+
+
+@pytest.fixture(scope="module", params=["tls", "plain"] if EVERYTHING else ["plain"])
+def stack(request: pytest.FixtureRequest, module_cli: Cli) -> Iterator[Cli]:
+    """Servers with TLS, then the same without and empty; CI has the second alone."""
+    more, tls = "", ""
+    if request.param == "tls":  # not in pip's Redis
+        more, tls = ", version: 7", f"tls: true\nbinaries: {{redis: {redis_folder()}}}"
+    module_cli.write(FILE.replace("MORE", more) + tls)
+    module_cli.ok("up")
+    yield module_cli
+    for instance in ("redis", "bare"):
+        with redis_as(module_cli, instance=instance) as admin:
+            admin.flushall()
 
 
 @contextmanager
@@ -238,23 +281,21 @@ def _record(proof: Proof, did: str) -> None:
 def test_two_apps_of_one_kind_work_side_by_side(stack: Cli, preset: str) -> None:
     proof, name = PROOFS[preset], preset.replace("_", "-")
     prove(stack, proof, f"{name}-a", f"{name}-b")
-    _record(proof, f"{proof.did}; two apps, each with a prefix")
+    _record(proof, f"{proof.did}; two apps, each with a prefix; TLS and without")
 
 
 @pytest.mark.parametrize("preset", BARE)
 def test_one_app_works_with_the_names_that_the_software_has(stack: Cli, preset: str) -> None:
     proof = PROOFS[preset]
     prove(stack, proof, preset.replace("_", "-"), instance="bare")
-    _record(proof, f"{proof.did}; without a prefix")
+    _record(proof, f"{proof.did}; without a prefix; TLS and without")
 
 
 @pytest.mark.parametrize("preset", ALONE)
 def test_an_instance_of_its_own_permits_the_rest(cli: Cli, preset: str) -> None:
     proof = PROOFS[preset]
     keys = 'keys: "solo:*", ' if proof.prefixed else ""
-    cli.write(
-        f"redis: {{port: PORT1}}\napps: {{solo: {{redis: {{{keys}for: {_software(preset)}}}}}}}"
-    )
+    cli.write(f"redis: {{port: PORT1}}\napps: {{solo: {{redis: {{{keys}for: {proof.software}}}}}}}")
     cli.ok("up")
     prove(cli, proof, "solo", alone="yes")
     _record(proof, f"{proof.alone}; on an instance of its own")

@@ -5,9 +5,16 @@ import time
 
 from apscheduler.jobstores.redis import RedisJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
-from redis.connection import parse_url
 
-URL, PREFIX, NAME = (os.environ[key] for key in ("REDIS_URL", "PREFIX", "NAME"))
+PREFIX, NAME = (os.environ[key] for key in ("PREFIX", "NAME"))
+CONNECTION = {  # it takes no URL
+    "host": os.environ["REDIS_HOST"],
+    "port": int(os.environ["REDIS_PORT"]),
+    "username": NAME,
+    "password": os.environ["REDIS_PASSWORD"],
+    "ssl": "REDIS_CA" in os.environ,
+    "ssl_ca_certs": os.environ.get("REDIS_CA"),
+}
 done = []
 
 
@@ -17,7 +24,7 @@ def work(name):
 
 def scheduler():
     keys = {"jobs_key": f"{PREFIX}jobs", "run_times_key": f"{PREFIX}run_times"} if PREFIX else {}
-    store = RedisJobStore(**keys, **parse_url(URL))
+    store = RedisJobStore(**keys, **CONNECTION)
     return BackgroundScheduler(jobstores={"default": store})
 
 

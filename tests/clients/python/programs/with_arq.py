@@ -20,7 +20,9 @@ async def sleeps(_):
 
 
 async def main():
-    pool = await create_pool(RedisSettings.from_dsn(URL))
+    settings = RedisSettings.from_dsn(URL)  # but for the CA, which it drops
+    settings.ssl_ca_certs = os.environ.get("REDIS_CA")
+    pool = await create_pool(settings)
     worker = Worker(
         [whose, sleeps],
         redis_pool=pool,

@@ -1,9 +1,17 @@
-"""Dramatiq: worker, results, delayed messages, retries."""
+"""Dramatiq: worker, results, delayed messages, retries, rate limits, a barrier."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.rate_limits import (
+    Barrier,
+    BucketRateLimiter,
+    ConcurrentRateLimiter,
+    WindowRateLimiter,
+)
+from dramatiq.rate_limits.backends import RedisBackend as LimitsBackend
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
@@ -37,6 +45,22 @@ def twice():
     return NAME
 
 
+def limit():
+    backend, name = LimitsBackend(url=URL), f"{PREFIX or 'dramatiq:'}limits:"
+    concurrent = ConcurrentRateLimiter(backend, f"{name}concurrent", limit=1)
+    with concurrent.acquire(), concurrent.acquire(raise_on_failure=False) as second:
+        assert not second
+    bucket = BucketRateLimiter(backend, f"{name}bucket", limit=1, bucket=60_000)
+    window = WindowRateLimiter(backend, f"{name}window", limit=1, window=60)
+    for one in bucket, window:
+        with one.acquire(), one.acquire(raise_on_failure=False) as second:
+            assert not second
+    barrier = Barrier(backend, f"{name}barrier")
+    assert barrier.create(parties=2)
+    with ThreadPoolExecutor() as threads:
+        assert all(threads.map(lambda _: barrier.wait(timeout=60_000), range(2)))
+
+
 def main():
     import logging
 
@@ -49,6 +73,7 @@ def main():
         assert found == [f"{NAME} 1", f"{NAME} 2", NAME]
         broker.join("default", timeout=60_000)
         broker.flush_all()
+        limit()
     finally:
         worker.stop()
 
