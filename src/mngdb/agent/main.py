@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import linecache
 import os
 import signal
 import time
@@ -236,6 +237,7 @@ def _run(context: Context, spec: Spec, unit: AgentUnit, folder: Path) -> None:
     agent.archiver.start()
     agent.guard.start()
     log(f"{unit.name} is running on {spec.bind}: {unit.places()}")
+    linecache.clearcache()  # pydantic read the source of what it took docstrings from
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000)  # it is here to stay, and its memory is counted

@@ -98,10 +98,14 @@ class Session(Struct, frozen=True):
         *,
         on: str = "admin",
         limit: float | None = _ANSWER,
+        raw: bool = False,
         **rest: Any,
     ) -> Document:
-        """Run a database command. Raises Refused or ConnectError; `limit` in seconds."""
+        """Run a database command. Raises Refused or ConnectError; `limit` in seconds. With `raw`,
+        documents in the reply stay bytes (`RAW`)."""
         with _translated(self.access), pymongo.timeout(limit):
+            if raw:
+                return {**self.client[on].command({name: value, **rest}, codec_options=RAW)}
             return self.client[on].command({name: value, **rest})
 
     def ask(self, database: str, command: Document) -> Document:

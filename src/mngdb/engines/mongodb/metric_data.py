@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import nan
 from typing import Any, NamedTuple, Protocol
+
+from bson import decode
+from bson.raw_bson import RawBSONDocument
 
 from mngdb.engines.mongodb.client import Document, Refused
 from mngdb.engines.mongodb.metric_names import older
@@ -99,27 +102,26 @@ class Data:
         return chain(*(_families(*known) for known in self._known), [left_out])
 
     def _top(self, ask: Ask, base: Labels) -> _Known:
-        totals = ask("top")["totals"]
-        every = {name: kinds for name, kinds in totals.items() if isinstance(kinds, dict)}
-        there = _busiest(every)
-        self._busy = sorted(there, key=lambda name: -_time(there[name]))
+        # as objects, all at once, thousands of collections would take ten times their bytes
+        totals = ask("top", raw=True)["totals"]
+        every = {name: used for name, used in totals.items() if isinstance(used, RawBSONDocument)}
+        there = _busiest({name: _time(decode(used.raw)) for name, used in every.items()})
+        self._busy = sorted(there, key=lambda name: -there[name])
         self._left_out = [
             Sample(_LEFT_OUT, (("database", database),), float(count))
             for database, count in Counter(_database(name) for name in every.keys() - there).items()
         ]
-        words = dict.fromkeys(
-            (kind, word)
-            for kinds in there.values()
-            for kind, used in kinds.items()
-            for word in used
-        )
-        columns = [
-            array("d", (float(kinds.get(kind, {}).get(word, nan)) for kinds in there.values()))
-            for kind, word in words
-        ]
+        columns: dict[tuple[str, str], array[float]]
+        columns = defaultdict(lambda: array("d", [nan]) * len(there))
+        for row, name in enumerate(there):
+            for kind, used in decode(every[name].raw).items():
+                for word, value in used.items():
+                    columns[kind, word][row] = float(value)
         labels = [_collection(base, name) for name in there]
-        names = [f"mongodb_top_{kind}_{word}" for kind, word in words]
-        return _Known([(name, kind_of(name)) for name in names], Columns(labels, columns))
+        names = [f"mongodb_top_{kind}_{word}" for kind, word in columns]
+        return _Known(
+            [(name, kind_of(name)) for name in names], Columns(labels, [*columns.values()])
+        )
 
     def _databases(self, ask: Ask, base: Labels) -> _Known:
         names = [str(one["name"]) for one in ask("listDatabases", nameOnly=True)["databases"]]
@@ -212,12 +214,12 @@ def _time(kinds: Mapping[str, Any]) -> float:
     return float(kinds.get("total", {}).get("time", 0))
 
 
-def _busiest(every: Mapping[str, Any]) -> dict[str, Any]:
-    """The collections of each database that took the most time."""
+def _busiest(times: Mapping[str, float]) -> dict[str, float]:
+    """The collections of each database that took the most time, in their order, with their time."""
     counts: Counter[str] = Counter()
     found = set()
-    for name in sorted(every, key=lambda name: -_time(every[name])):
+    for name in sorted(times, key=lambda name: -times[name]):
         counts[_database(name)] += 1
         if counts[_database(name)] <= _COLLECTIONS:
             found.add(name)
-    return {name: kinds for name, kinds in every.items() if name in found}
+    return {name: spent for name, spent in times.items() if name in found}
