@@ -102,6 +102,38 @@ def test_what_an_app_is_refused_is_counted_by_app(stack: Cli) -> None:
     assert count("postgres", "others", "access") == count("postgres", "shop", "login") == 0
 
 
+def test_redis_is_asked_for_refusals_over_one_session(stack: Cli) -> None:
+    with redis_as(stack) as admin:
+
+        def others() -> list[str]:
+            own = str(admin.client_id())
+            every = admin.client_list()
+            return [one["id"] for one in every if one["user"] == "admin" and one["id"] != own]
+
+        def count() -> float:
+            page = scrape(stack, "mngdb")
+            return page.of("mngdb_refused_total", instance="redis", app="shop", kind="access")
+
+        def refused() -> None:
+            with (
+                redis_as(stack, "shop") as cache,
+                pytest.raises(redis.exceptions.NoPermissionError),
+            ):
+                cache.get("another:1")
+
+        before, session = count(), others()
+        assert len(session) == 1
+        refused()
+        until(lambda: count() == before + 1)
+        assert others() == session
+        # one that was ended costs nothing
+        admin.client_kill_filter(_id=session[0])
+        refused()
+        until(lambda: count() == before + 2)
+        assert len(others()) == 1
+        assert others() != session
+
+
 def test_each_page_is_what_prometheus_reads(stack: Cli) -> None:
     promtool = str(trixie.program("promtool"))
     for engine in ("postgres", "redis", "mongodb", "mngdb"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
 
 from mngdb.agent.jobs import Troubles
-from mngdb.errors import MngdbError
-from mngdb.facts.denied import Probe, by_others, by_probe
+from mngdb.errors import ConnectError, MngdbError
+from mngdb.facts.denied import Counted, Probe, by_others, by_probe
 from mngdb.ops import probes
 from mngdb.ops.context import Context
 from mngdb.samples import Family, Sample
@@ -29,7 +31,7 @@ class Refusals:
         self._followed = [
             kind(context, member)
             for member in members
-            for kind in (_Logged, _Counted)
+            for kind in (_Logged, _Counting)
             if kind.fits(context, member)
         ]
         self._troubles = Troubles()
@@ -108,22 +110,23 @@ class _Logged(_Followed):
             self._count(app_of(one.login), one.kind, 1)
 
 
-class _Counted(_Followed):
-    """By the server's own counts."""
+class _Counting(_Followed):
+    """By the server's own counts. The session is kept where the server is a process of this
+    machine: to hold the way to a container open takes a process of its own."""
 
     def __init__(self, context: Context, member: Member) -> None:
         super().__init__(context, member)
         self._before: dict[str, int] | None = None
+        self._session: Any = None
+        self._held = ExitStack()
+        self._keeps = context.target(member.instance).watched is not None
 
     @staticmethod
     def fits(context: Context, member: Member) -> bool:
         return member.instance.managed and context.engine(member.instance).counted is not None
 
     def look(self) -> None:
-        context, instance = self._context, self.member.instance
-        engine, asked = context.engine(instance), context.as_admin(instance)
-        with context.reach(instance), engine.connect(context.admin(asked), _PATIENCE) as session:
-            found = engine.counted(session, asked) if engine.counted else ()
+        found = self._answered()
         before, self._before = self._before, {one.id: one.times for one in found}
         if before is None:
             return
@@ -132,3 +135,29 @@ class _Counted(_Followed):
             more = one.times - before.get(one.id, 0)
             if more > 0 and not (one.kind == "login" and by_probe(noted, one.app, now - one.age)):
                 self._count(one.app, one.kind, more)
+
+    def _answered(self) -> Sequence[Counted]:
+        kept = self._session is not None
+        try:
+            return self._asked()
+        except ConnectError:
+            if not kept:  # else its server may be another by now, or a rotation have ended it
+                raise
+        return self._asked()
+
+    def _asked(self) -> Sequence[Counted]:
+        context, instance = self._context, self.member.instance
+        engine, asked = context.engine(instance), context.as_admin(instance)
+        keeps = False
+        try:
+            if self._session is None:
+                self._held.enter_context(context.reach(instance))
+                opened = engine.connect(context.admin(asked), _PATIENCE)
+                self._session = self._held.enter_context(opened)
+            found = engine.counted(self._session, asked) if engine.counted else ()
+            keeps = self._keeps
+        finally:
+            if not keeps:
+                self._session = None
+                self._held.close()
+        return found
