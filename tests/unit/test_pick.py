@@ -123,7 +123,7 @@ def context(cli: Cli, tmp_path: Path) -> Context:
 def test_a_server_at_rest_is_restored_to_the_moment_that_is_listed(context: Context) -> None:
     taken = snapshot(context, Point("a", 9))
     now = taken.moment + 30
-    keys = schedule.runs(context)["redis"].keys
+    keys = schedule.of(context, "redis").keys
     archived.note(context, "redis", Archived(branch="a", stored=7, until=now, keys=keys))
     found = reachable(context, "redis")
     assert found.newest == now

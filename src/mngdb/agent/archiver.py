@@ -117,7 +117,7 @@ class Archiver:
             return
 
         assert engine.follow is not None  # noqa: S101 — for mypy
-        before, last = archived.read(context, name), schedule.runs(context)[name]
+        before, last = archived.read(context, name), schedule.of(context, name)
         earlier = before.until if last.led_on(before) else before.earlier
         feed = StoreFeed(
             archive,

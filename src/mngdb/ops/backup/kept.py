@@ -96,7 +96,7 @@ def renew(context: Context) -> dict[str, MngdbError]:
     failed, by instance. Raises OSError."""
     failed, now = {}, time.time()
     for name in keepers(context):
-        if not now - _STALE < schedule.runs(context)[name].looked <= now:
+        if not now - _STALE < schedule.of(context, name).looked <= now:
             try:
                 note(context, name)
             except MngdbError as error:

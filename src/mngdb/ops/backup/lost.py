@@ -32,7 +32,7 @@ class Noted(Struct, frozen=True):
 
 def noted(context: Context, instance: str) -> Noted:
     """Raises OSError, UsageError."""
-    run = schedule.runs(context).get(instance, Run())
+    run = schedule.of(context, instance) if instance in context.stack.instances else Run()
     return Noted(run, archived.read(context, instance))
 
 

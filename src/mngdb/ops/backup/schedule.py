@@ -86,9 +86,18 @@ class Run(Struct, frozen=True):
         return max(until, self.done, self.until)
 
 
+def of(context: Context, instance: str) -> Run:
+    """An instance's last attempts, to the store that the file names now."""
+    found, store = _noted(context.stack.state, instance), place.source(context).address
+    if found.store in ("", store):
+        return replace(found, store=store)
+    every = (*found.former, found.store) if found.done else found.former
+    return Run(store=store, former=tuple(dict.fromkeys(one for one in every if one != store)))
+
+
 def runs(context: Context) -> dict[str, Run]:
-    """Every instance's last attempts, to the store that the file names now."""
-    return {name: _read(context, name) for name in context.stack.instances}
+    """The same of every instance."""
+    return {name: of(context, name) for name in context.stack.instances}
 
 
 def left(context: Context) -> list[str]:
@@ -98,7 +107,7 @@ def left(context: Context) -> list[str]:
 
 def elsewhere(context: Context, instance: str) -> tuple[str, ...]:
     """Other stores to which an instance's backups went before."""
-    return _read(context, instance).former
+    return of(context, instance).former
 
 
 def last_taken(context: Context) -> float | None:
@@ -110,15 +119,7 @@ def last_taken(context: Context) -> float | None:
 def newest(context: Context, instance: str) -> float:
     """The newest moment that this machine has stored: in the future where the clock was set back
     since."""
-    return max(_read(context, instance).moment, archived.read(context, instance).until)
-
-
-def _read(context: Context, instance: str) -> Run:
-    found, store = _noted(context.stack.state, instance), place.source(context).address
-    if found.store in ("", store):
-        return replace(found, store=store)
-    every = (*found.former, found.store) if found.done else found.former
-    return Run(store=store, former=tuple(dict.fromkeys(one for one in every if one != store)))
+    return max(of(context, instance).moment, archived.read(context, instance).until)
 
 
 def _noted(state: Path, instance: str) -> Run:
@@ -129,26 +130,26 @@ def _noted(state: Path, instance: str) -> Run:
 def begun(context: Context, instance: str) -> None:
     """Note that an attempt begins: one that cannot note its end is not made again and again. Raises
     OSError."""
-    _keep(context, instance, replace(_read(context, instance), tried=time.time()))
+    _keep(context, instance, replace(of(context, instance), tried=time.time()))
 
 
 def failed(context: Context, instance: str, error: str) -> None:
     """Keep why an attempt failed. Raises OSError."""
-    before = _read(context, instance)
+    before = of(context, instance)
     _keep(context, instance, replace(before, tried=time.time(), error=error))
 
 
 def broken(context: Context, instance: str) -> None:
     """Note that the last backup cannot be restored, or nothing leads on from it any more: another
     one is due at once. Raises OSError."""
-    before = replace(_read(context, instance), tried=0.0, error="", useless=True)
+    before = replace(of(context, instance), tried=0.0, error="", useless=True)
     _keep(context, instance, replace(before, branch="", position=0, before=0.0))
 
 
 def succeeded(context: Context, instance: str, found: Manifest) -> None:
     """Keep that an attempt has made a snapshot. Raises OSError."""
     now, point = time.time(), found.taken.log or Point("", 0)
-    last, keys = _read(context, instance), fingerprint(found.recipients)
+    last, keys = of(context, instance), fingerprint(found.recipients)
     before = last.done if last.branch else 0.0  # after `broken`, this one may precede the log
     run = Run(
         tried=now,
@@ -175,7 +176,7 @@ def seen(context: Context, instance: str, found: Manifest, first: float, until: 
         tried=found.finished,
         done=found.finished,
         stored=found.stored,
-        store=_read(context, instance).store,
+        store=of(context, instance).store,
         first=first,
         snapshot=found.id,
         moment=found.moment,
