@@ -204,7 +204,7 @@ def test_a_mistyped_database_is_offered_in_no_line() -> None:
     # another name, that the app was not about to make, is no wish either
     (other,) = of_postgres(login.format("metrics")).values()
     assert other.remedy.startswith("the client asks for the database 'metrics', which does not")
-    assert other.remedy.endswith("a new one is listed in apps.shop.postgres.databases")
+    assert other.remedy.endswith("a new one has to be in apps.shop.postgres.databases")
     lines = [one.remedy for one in of_postgres(login.format("metrics"), create).values()]
     assert all('databases: ["shop", "metrics"]' in one for one in lines)
     # one that is there

@@ -156,9 +156,8 @@ def _absent(app: str, right: _Right, databases: Collection[str], makes: bool, na
         return why
     if makes:
         return ""
-    own = quoted(right.grant.database)
-    more = f"a new one is listed in {right.place}.databases"
-    return f"{no_such(name)}: {ADDRESS.format(app=app)}, for {own}; {more}"
+    own = f"the app's is {quoted(right.grant.database)}: {ADDRESS.format(app=app)}"
+    return f"{no_such(name)}; {own}; a new one has to be in {right.place}.databases"
 
 
 def _extensions(
