@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,8 +13,8 @@ import pytest
 
 from tests.conftest import Cli, free_port
 from tests.live.clients import converge, planned, set_secret, url
-from tests.live.postgres import sql, value
-from tests.live.scrapes import AGENT, whole
+from tests.live.postgres import pg, sql, value
+from tests.live.scrapes import AGENT, until, whole
 
 pytestmark = pytest.mark.live
 
@@ -133,6 +134,45 @@ def test_the_owner_moves_and_the_app_goes(ours: Cli, theirs: Cli, admin: str) ->
     ours.ok("up", "--allow", "role report", "--allow", "database shop")
     assert planned(ours) == []
     assert value(theirs, "SELECT count(*) FROM pg_roles WHERE rolname = 'report'") == 0
+
+
+def test_a_hand_over_that_is_killed_is_finished_by_the_same_command(
+    ours: Cli, theirs: Cli, admin: str
+) -> None:
+    """Some tables in each transaction, also without a superuser's rights: all of them at once may
+    need more locks than the server has. The app that stays works on."""
+    ours.ok("up")
+    with psycopg.connect(url(ours, "legacy", "shop"), autocommit=True) as shop:
+        shop.execute("; ".join(f"CREATE TABLE t{n} (i serial)" for n in range(150)))
+        shop.execute("CREATE FUNCTION plain() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    text = (ours.folder / "mngdb.yaml").read_text()
+    stays = text.replace("{legacy: shop}", "{legacy: {database: shop, access: readwrite}}")
+    ours.write(stays.replace("readonly", "owner"))
+    argv = [*ours.argv("up"), "--allow", "database shop"]
+    moved = "SELECT count(*) FROM pg_tables WHERE tableowner = 'report'"
+    with pg(theirs, database="shop") as boss, boss.transaction():
+        boss.execute("LOCK TABLE t120 IN ACCESS SHARE MODE")
+        up = subprocess.Popen(argv, cwd=ours.folder, env=ours.environ(), stdout=subprocess.DEVNULL)
+        try:
+            until(lambda: value(theirs, moved, database="shop"))
+        finally:
+            up.kill()
+            up.wait()
+        assert value(theirs, moved, database="shop") < 150
+        fill(ours, "shop")
+    converge(ours, "--allow", "database shop")
+    fill(ours, "shop")
+    fill(ours, "report")
+    every = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+    assert sql(theirs, every, database="shop") == [("report",)]
+    whose = "SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'plain'"
+    assert value(theirs, whose, database="shop") == "report"
+
+
+def fill(ours: Cli, app: str) -> None:
+    """The first table, the last one and their sequences can be used."""
+    with psycopg.connect(url(ours, "legacy", app), autocommit=True) as client:
+        client.execute("INSERT INTO t0 DEFAULT VALUES; INSERT INTO t149 DEFAULT VALUES")
 
 
 @pytest.mark.parametrize("admin", ["boss"], indirect=True)

@@ -26,6 +26,8 @@ BEGIN
       WHERE t.typtype IN ('d', 'e', 'r')
     )
     SELECT concat_ws('; ', format('ALTER %s OWNER TO %I', t.name, '{owner}'),
+      CASE WHEN '{app}' <> '' AND t.rank = 1
+           THEN format('GRANT USAGE ON %s TO %I', t.name, '{app}') END,
       (SELECT string_agg(format(CASE k.relkind WHEN 'S' THEN 'GRANT {sequence} ON SEQUENCE %s TO %I'
                                 ELSE 'GRANT {table} ON TABLE %s TO %I' END,
                                 k.oid::regclass, '{app}'), '; ')
