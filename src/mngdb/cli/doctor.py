@@ -28,7 +28,8 @@ def doctor(options: Options, app: str | None) -> int:
 
     Looks at secrets, disks, processes, connectivity, locks, connections, memory, and the login of
     every app with the settings that 'env' prints. Consequences are listed under their cause. With
-    APP: connects and works as the app does, and reports what fails. Changes nothing.
+    APP: connects and works as the app does, and reports what fails. Changes nothing. Exits 0 if
+    nothing is wrong, 1 if something is, 3 if that cannot be told.
     """
     context = options.context()
     return _of_stack(options, context) if app is None else _of_app(options, context, app)
@@ -48,12 +49,15 @@ def _of_app(options: Options, context: Context, app: str) -> int:
         for one, names in _together(found):
             good = click.style("ok", fg="green")
             bad = click.style("failed", fg="red")
+            good = "the login works, the rest is unknown" if one.unknown else good
             shown = good if one.problem is None else in_full(f"{bad}: {one.problem}")
             say(f"{names:<16} {shown}")
             for line in (one.hint or "").splitlines():
                 say(in_full(f"  hint: {line}"))
             _past(one)
-    return 0 if all(one.problem is None for one in found) else 1
+    if any(one.problem is not None for one in found):
+        return 1
+    return 3 if any(one.unknown for one in found) else 0
 
 
 def _past(one: Diagnosis) -> None:
@@ -71,6 +75,8 @@ def _past(one: Diagnosis) -> None:
         say(in_full(f"  {text}"))
     if one.unseen:
         tell(f"note: {one.unseen}")
+    if one.unknown:
+        tell(f"unknown: {one.unknown}")
 
 
 def _together(found: Sequence[Diagnosis]) -> list[tuple[Diagnosis, str]]:

@@ -114,6 +114,8 @@ class Diagnosis(Struct, frozen=True):
     """Where it refused the app nothing lately: what clients that named no login were refused."""
     unseen: str = ""
     """That the server does not tell that, or not of the whole last hour."""
+    unknown: str = ""
+    """Why it could not be asked that: the login works, and that is all that is known."""
 
     def as_json(self) -> dict[str, object]:
         """As `doctor --json` shows it."""
@@ -123,6 +125,7 @@ class Diagnosis(Struct, frozen=True):
             "problem": self.problem,
             "hint": self.hint,
             "refused": [one.as_json() for one in self.denied],
+            "unknown": self.unknown or None,
         }
 
 

@@ -93,6 +93,8 @@ def _beyond(
                 found = replace(found, unseen=f"{instance.name}: {seen.unseen}")
     except UnobservableError as error:
         found, seen = replace(found, unseen=denied.unseen(instance, error)), Denials()
+    except SecretError as error:
+        return replace(found, unknown=denied.unseen(instance, error))
     except MngdbError:
         return found  # what the app sees itself is all that is known
     longest = max(waits, default=0.0)

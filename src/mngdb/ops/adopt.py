@@ -28,7 +28,7 @@ from mngdb.spec import source
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.load import build
 from mngdb.spec.names import check_plain
-from mngdb.spec.stack import Stack
+from mngdb.spec.stack import Stack, secret_name
 from mngdb.spec.target_info import DEFAULT_STACK
 from mngdb.vaults.environ import EnvironVault
 
@@ -125,7 +125,7 @@ def with_passwords(
     is asked. Raises SecretError."""
     there = EnvironVault(environ)
     for one in found:
-        name = f"{one.name}_admin"
+        name = secret_name(one.name, "admin")
         entry = there.get_many([name]).get(name)
         secret = one.password or (entry.usable() if entry else None)
         info = ENGINE_INFO[_engine(one.url)]
@@ -155,7 +155,7 @@ def describe(
         parts.append(part)
     file = written(_own_name(name, path, parts, environ), parts, target)
     stack = build(source.parse(file.text, str(path), {}), (path,))
-    admins = {f"{one.name}_admin": one.password for one in servers if one.password}
+    admins = {secret_name(one.name, "admin"): one.password for one in servers if one.password}
     return Described(path, stack, file, admins)
 
 

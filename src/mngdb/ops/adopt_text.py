@@ -19,6 +19,7 @@ from mngdb.secret import Secret
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.names import check_app
+from mngdb.spec.stack import secret_name
 from mngdb.spec.yaml12 import type_of
 from mngdb.words import plain
 
@@ -77,7 +78,7 @@ def written(name: str, parts: Sequence[Part], target: str) -> Text:
             apps.setdefault(app.name, {})[part.name] = _short(part, app.right)
             notes.setdefault(app.name, []).extend(_said(part, app))
             if app.password is not None:
-                passwords[f"{part.name}_{app.name}"] = app.password
+                passwords[secret_name(part.name, app.name)] = app.password
     external = any(part.url for part in parts)
     head = _HEAD.format(version=__version__, name=flow(name), adopted=_ADOPTED if external else "")
     lines = [*head.splitlines()]

@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from mngdb.engines.protocol import Diagnose, S
-from mngdb.errors import UnobservableError, of_system
+from mngdb.errors import MngdbError, UnobservableError, of_system
 from mngdb.facts.denied import RECENT, Denials, Evidence, Pieces
 from mngdb.model import DesiredInstance
 from mngdb.ops import probes
@@ -64,7 +64,7 @@ def lost(log: Log, instance: Instance) -> str:
     return f"{why}: {renewed(instance)}" if why else ""
 
 
-def unseen(instance: Instance, error: UnobservableError) -> str:
+def unseen(instance: Instance, error: MngdbError) -> str:
     """That nobody knows what was refused, for people."""
     return f"{instance.name}: what it refused its clients is not visible: {error.message}"
 

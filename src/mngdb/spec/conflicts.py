@@ -18,7 +18,7 @@ from mngdb.spec.problems import Problem
 from mngdb.spec.redis import RedisGrant
 from mngdb.spec.several import REST, DatabasesGrant
 from mngdb.spec.source import Trail
-from mngdb.spec.stack import Stack
+from mngdb.spec.stack import Stack, secret_name
 from mngdb.spec.target import Target
 from mngdb.spec.target_info import TARGET_INFO
 from mngdb.spec.target_models import External
@@ -313,7 +313,7 @@ def _documents(parsed: StackFile, specs: Specs, grants: Grants) -> Iterator[Prob
     """With a secret of AWS for each value, those stand beside what apps read."""
     if not (parsed.vault.aws and parsed.vault.aws.each):
         return
-    secrets = {f"{name}_{login}" for name in specs for login in ("admin", MONITOR, *grants)}
+    secrets = {secret_name(name, who) for name in specs for who in ("admin", MONITOR, *grants)}
     for app in grants:
         if app in secrets:
             text = f"what {app} reads would be the same AWS secret as the password {app}"
@@ -323,9 +323,11 @@ def _documents(parsed: StackFile, specs: Specs, grants: Grants) -> Iterator[Prob
 def _variables(specs: Specs, grants: Grants) -> Iterator[Problem]:
     """In the environment, - and _ are the same: two secrets must not share one variable."""
     seen: dict[str, str] = {}
-    wanted = [(f"{name}_{login}", trail_of(name)) for name in specs for login in ("admin", MONITOR)]
+    wanted = [
+        (secret_name(name, login), trail_of(name)) for name in specs for login in ("admin", MONITOR)
+    ]
     for app, rights in grants.items():
-        wanted += [(f"{name}_{app}", ("apps", app, name)) for name in rights]
+        wanted += [(secret_name(name, app), ("apps", app, name)) for name in rights]
     for secret, trail in wanted:
         variable = re.sub(r"[^A-Z0-9]", "_", secret.upper())
         first = seen.setdefault(variable, secret)

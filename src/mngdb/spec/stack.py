@@ -315,9 +315,9 @@ def _limited(
     }
 
 
-def secret_name(instance: Instance, login: str) -> str:
-    """The vault's name of a login's secret."""
-    return f"{instance.name}_{login}"
+def secret_name(instance: Instance | str, login: str) -> str:
+    """The vault's name of a login's secret on an instance, or on the one of that name."""
+    return f"{instance if isinstance(instance, str) else instance.name}_{login}"
 
 
 def _memory(source: StackFile, specs: Mapping[str, BaseInstance]) -> dict[str, Amount]:

@@ -75,7 +75,9 @@ def _unseen(facts: StackFacts) -> Iterator[str]:
                 f"{server.instance}: {count} not tried, whose passwords the vault does not have: "
                 f"{some}{more}"
             )
-        if server.denied is not None and server.denied.missing is not None:
+        if server.refusal is not None and server.refusal.kind == "secret":
+            by.setdefault(server.refusal.message, []).append(server.instance)
+        elif server.denied is not None and server.denied.missing is not None:
             by.setdefault(server.denied.missing, []).append(server.instance)
         elif server.denied is not None and server.denied.value.unseen:
             yield f"{server.instance}: {server.denied.value.unseen}"
