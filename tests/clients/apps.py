@@ -39,4 +39,4 @@ def nothing_refused(cli: Cli, instance: str = "redis") -> Iterator[None]:
         admin.acl_log_reset()
         yield
         refused = [f"{one['username']}: {one['reason']} {one['object']}" for one in admin.acl_log()]
-    assert refused == []
+    assert refused == [], refused

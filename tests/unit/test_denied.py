@@ -328,6 +328,14 @@ def of_redis(apps: str, *refused: tuple[str, str, str]) -> str:
     return "; ".join(dict.fromkeys(one.remedy for one in found.found))
 
 
+def test_a_client_that_asks_for_a_cluster_is_told_of_a_single_server() -> None:
+    refused = ("command", "cluster|shards", "cluster|shards"), ("command", "object", "object|freq")
+    cluster, line = sorted(of_redis("{a: {redis: 'a:*'}}", *refused).split("\n"), reverse=True)
+    assert "single server" in cluster
+    assert "cluster|" not in line
+    assert "+object|freq" in line
+
+
 def test_nothing_of_others_is_advised_in_redis() -> None:
     both = "{a: {redis: 'a:*'}, b: {redis: {keys: 'b:*', channels: ['b:*', 'news:eu:*']}}}"
     assert of_redis(both, ("key", "get", "free:1")) == 'apps.a.redis.keys: ["a:*", "free:*"]'

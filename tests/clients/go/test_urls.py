@@ -21,6 +21,7 @@ DRIVERS = [
     ("pgx", "github.com/jackc/pgx/v5", "postgres"),
     ("golang-migrate", "github.com/golang-migrate/migrate/v4", "postgres"),
     ("go-redis", "github.com/redis/go-redis/v9", "redis"),
+    ("rueidis", "github.com/redis/rueidis", "redis"),
     ("mongo", "go.mongodb.org/mongo-driver/v2", "mongodb"),
 ]
 

@@ -97,6 +97,7 @@ def test_redlock(stack: Cli) -> None:
     side_by_side(stack, "key1", "key2", run=partial(node, "redlock"))
     did = "locks: acquire, extend, release, using()"
     record("redlock", node_version("redlock"), "redis", did)
+    record("redlock 4", node_version("redlock4"), "redis", "locks: lock, extend, unlock")
 
 
 def test_sessions_and_rate_limiters(stack: Cli) -> None:

@@ -30,6 +30,11 @@ _WITHHELD = (
     "the file permits it by now, and 'mngdb up' applies that once no login of an app that left the "
     "file is there: 'mngdb plan' names them, 'mngdb up --prune' drops them"
 )
+#: Of a client's question about the nodes of a cluster, which no file permits.
+_NO_CLUSTER = (
+    "the client asks for a Redis Cluster: set in the app that it is a single server (rueidis: "
+    "'ForceSingleClient: true'; others: a client without 'Cluster' in its name)"
+)
 
 
 def without_a_line(grant: RedisGrant, one: Entry, every: Iterable[Entry]) -> str:
@@ -192,12 +197,14 @@ class _File:
         """For commands, of which some are for an instance that the app has to itself."""
         harms = {one: why for one in names if (why := harms_neighbours(f"+{one}"))}
         shared = {} if self._alone else harms
-        free = [f"+{one}" for one in names if one not in shared]
+        cluster = [one for one in names if one.startswith("cluster|")]
+        free = [f"+{one}" for one in names if one not in shared and one not in cluster]
         parts = list(self._with("commands", self._grant.written.commands, free))
         parts += [
             f"{quoted(one)} is for an instance of its own ('instances:'): {why}{self._known(one)}"
             for one, why in shared.items()
         ]
+        parts += [_NO_CLUSTER] if cluster else []
         return "\n".join(parts)
 
     def _known(self, command: str) -> str:

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "github.com/lib/pq"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/rueidis"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -66,6 +67,25 @@ func goRedis(ctx context.Context) (string, error) {
 	return encrypted, client.Set(ctx, "shop:one", "1", 0).Err()
 }
 
+func rueidisConnect(ctx context.Context) (string, error) {
+	parsed, err := rueidis.ParseURL(os.Getenv("REDIS_URL"))
+	if err != nil {
+		return "", err
+	}
+	parsed.ForceSingleClient = true
+	parsed.DisableCache = true
+	encrypted := "none"
+	if parsed.TLSConfig != nil {
+		encrypted = "TLS"
+	}
+	client, err := rueidis.NewClient(parsed)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	return encrypted, client.Do(ctx, client.B().Set().Key("shop:one").Value("1").Build()).Error()
+}
+
 func mongoDriver(ctx context.Context) (string, error) {
 	given := options.Client().ApplyURI(os.Getenv("MONGO_URI")).SetServerSelectionTimeout(5 * time.Second)
 	client, err := mongo.Connect(given)
@@ -83,7 +103,8 @@ func mongoDriver(ctx context.Context) (string, error) {
 
 func main() {
 	drivers := map[string]func(context.Context) (string, error){
-		"lib/pq": libPq, "pgx": pgxConnect, "golang-migrate": migrate, "go-redis": goRedis, "mongo": mongoDriver,
+		"lib/pq": libPq, "pgx": pgxConnect, "golang-migrate": migrate, "go-redis": goRedis, "rueidis": rueidisConnect,
+		"mongo": mongoDriver,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
