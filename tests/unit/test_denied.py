@@ -256,6 +256,23 @@ def test_mongodb_tells_the_command_and_its_collection() -> None:
     assert "secret" not in str(found)
 
 
+def test_of_mongodbs_log_only_lines_of_refused_connections_are_read() -> None:
+    signed_in = mongo(20250, "conn1", principalName="shop")
+    refused = mongo(
+        20436, "conn1", error={"errmsg": "not authorized on x to execute command { a: 1"}
+    )
+    later = refused.replace('"ctx"', '"svc":"S","ctx"')  # as of version 8
+    # an app's values in another line, made to look like a refusal
+    forged = mongo(51803, "conn2", command={"id": 20436, "ctx": "conn3"})
+    others = [mongo(20250, f"conn{n}", principalName="mail") for n in (10, 11, 2)]
+    connections = set[bytes]()
+    for one in (refused, later):
+        piece = "\n".join([signed_in, *others, forged, one]).encode()
+        found = mongodb_log.relevant(piece, connections)
+        assert [line for line in found if line != forged] == [signed_in, one]
+        assert [one.login for one in mongodb_log.Reader().refusals(found)] == ["shop"]
+
+
 def test_a_mistyped_database_of_mongodb_is_offered_in_no_line() -> None:
     error = 'not authorized on {} to execute command {{ insert: "c"'
     lines = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -48,12 +48,17 @@ def look_back(
     return [*chain.from_iterable(reversed(found))], None if whole else max(0.0, now - oldest)
 
 
-def lines_with(piece: bytes, wanted: re.Pattern[bytes]) -> Iterator[Line]:
-    """The lines of a piece that the pattern finds something in. One that begins with several plain
-    bytes is searched for at the speed of `find`, once for all that may follow."""
+def lines_with(
+    piece: bytes, wanted: re.Pattern[bytes], among: Container[bytes] | None = None
+) -> Iterator[Line]:
+    """The lines of a piece that the pattern finds something in; with `among`, only where its group
+    is one of these. One that begins with several plain bytes is searched for at the speed of
+    `find`, once for all that may follow."""
     match = wanted.search(piece)
     while match is not None:
-        start, end = piece.rfind(b"\n", 0, match.start()) + 1, piece.find(b"\n", match.start())
-        end = len(piece) if end < 0 else end
-        yield Line(start, end, piece[start:end].decode(errors="replace"))
+        end = match.end()
+        if among is None or match[1] in among:
+            start, end = piece.rfind(b"\n", 0, match.start()) + 1, piece.find(b"\n", match.start())
+            end = len(piece) if end < 0 else end
+            yield Line(start, end, piece[start:end].decode(errors="replace"))
         match = wanted.search(piece, end)

@@ -22,7 +22,9 @@ from mngdb.spec.agent import MONITOR
 
 
 def _with(ids: Iterable[int]) -> re.Pattern[bytes]:
-    return re.compile(rb'"id":(?:%b),' % "|".join(map(str, ids)).encode())
+    """Lines with one of these ids; its group is their connection, which is close behind."""
+    every = "|".join(map(str, ids)).encode()
+    return re.compile(rb'"id":(?:%b),.{0,60}?"ctx":"(conn\d+)"' % every)
 
 
 #: Ids of lines: the program and the login of a connection, and what it was refused.
@@ -30,7 +32,6 @@ _PROGRAM, _IN, _OUT, _DENIED = 51800, {20250, 5286306}, {20249, 5286307}, 20436
 #: The lines with them.
 _REFUSALS = _with((*_OUT, _DENIED))
 _WITH_CONNECTIONS = _with((*_OUT, _DENIED, *_IN, _PROGRAM))
-_CONNECTION = re.compile(r'"ctx":"(conn\d+)"')
 _DATE = re.compile(rb'^\{"t":\{"\$date":"([^"]+)"', re.MULTILINE)
 #: Connections that are remembered while the log is followed.
 _KEPT = 5000
@@ -87,15 +88,10 @@ class Refusal(Struct, frozen=True):
 def relevant(piece: bytes, connections: set[bytes]) -> list[str]:
     """Lines of refusals, and of the `connections` that were refused something, which are known from
     the pieces that came before and are newer."""
-    found = [line.text for line in lines_with(piece, _REFUSALS)]
-    connections.update(one[1].encode() for text in found if (one := _CONNECTION.search(text)))
+    connections.update(one[1] for one in _REFUSALS.finditer(piece))
     if not connections:
         return []
-    return [
-        line.text
-        for line in lines_with(piece, _WITH_CONNECTIONS)
-        if (one := _CONNECTION.search(line.text)) and one[1].encode() in connections
-    ]
+    return [line.text for line in lines_with(piece, _WITH_CONNECTIONS, connections)]
 
 
 def moment(piece: bytes) -> float | None:
