@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -11,12 +12,15 @@ from mngdb.checks import registry
 from mngdb.checks.doctor.causes import INCIDENTS
 from mngdb.checks.doctor.consequences import CONSEQUENCES
 from mngdb.checks.doctor.judge import judge
+from mngdb.engines.postgres.causes import connect_error
 from mngdb.facts.doctor import Condition, Diagnosis, Fired, Refusal, Server, StackFacts
 from mngdb.facts.host import Folder
 from mngdb.facts.locks import Backend, chains
 from mngdb.facts.sessions import OneSession, Sessions
 from mngdb.findings import Seen
+from mngdb.model import Access
 from mngdb.run import NOTHING
+from mngdb.secret import Secret
 from mngdb.targets.process import log_messages
 
 
@@ -30,19 +34,25 @@ def stack_of(*servers: Server) -> StackFacts:
     return StackFacts(servers, (), (), (), shares | {"UnitRestarting": 2})
 
 
+def queue(app: str, waiting: int) -> list[Backend]:
+    """A session of an app that holds a lock, and those of the same app that wait for it."""
+    kind = "client backend"
+    holder = Backend(1, app, app, "", kind, "idle in transaction", 60, None, "", "", ())
+    others = (
+        Backend(n, app, app, "", kind, "active", 9, 9.0, "row", "", (1,))
+        for n in range(2, waiting + 2)
+    )
+    return [holder, *others]
+
+
+def opened(app: str, count: int, state: str) -> tuple[OneSession, ...]:
+    return tuple(OneSession(f"{app}{n}", app, app, "", state, 9, "") for n in range(count))
+
+
 def test_a_chain_of_causes_has_one_root() -> None:
     """A lock makes sessions wait, they take all connections, and another app is refused."""
-    backends = [
-        Backend(
-            1, "shop", "shop", "", "client backend", "idle in transaction", 60, None, "", "", ()
-        ),
-        *(
-            Backend(n, "shop", "shop", "", "client backend", "active", 9, 9.0, "row", "", (1,))
-            for n in range(2, 40)
-        ),
-    ]
-    sessions = tuple(OneSession(str(n), "shop", "shop", "", "waiting", 9, "") for n in range(39))
-    refused = Diagnosis("postgres", "blog", "no free connection", "see who", "quota")
+    backends, sessions = queue("shop", 38), opened("shop", 39, "waiting")
+    refused = Diagnosis("postgres", "blog", "no free connection", "see who", "limit")
     answer = judge(
         stack_of(
             server(
@@ -56,7 +66,40 @@ def test_a_chain_of_causes_has_one_root() -> None:
     (only,) = answer.wrong
     assert only.trouble.cause == "lock"
     causes = [one.cause for one in only.consequences]
-    assert causes == ["connections", "app-limit", "login-quota"]
+    assert causes == ["connections", "login-limit"]
+
+
+@pytest.mark.parametrize("limit", [100, 47])  # with room, and with none
+def test_a_lock_explains_the_pools_of_those_alone_that_wait_for_it(limit: int) -> None:
+    """One app's queue has nothing to do with another app's idle connections."""
+    sessions = (*opened("shop", 39, "waiting"), *opened("crm", 4, "idle"))
+    refused = [Diagnosis("postgres", app, "its limit", "see", "quota") for app in ("crm", "shop")]
+    postgres = server(
+        "postgres",
+        locks=chains(queue("shop", 38)),
+        sessions=Seen(Sessions(limit, sessions, reserved=5)),
+        logins=tuple(refused),
+    )
+    lock, pool = judge(stack_of(postgres)).wrong
+    assert {one.app for one in lock.consequences} == {"shop"}
+    assert (lock.trouble.cause, pool.trouble.cause, pool.trouble.app) == (
+        "lock",
+        "app-limit",
+        "crm",
+    )
+    assert "then restart crm" in pool.trouble.command
+    assert [one.cause for one in pool.consequences] == ["login-quota"]
+
+
+def test_a_databases_own_limit_is_told_with_what_lifts_it() -> None:
+    said = 'FATAL:  too many connections for database "shop"'
+    access = Access("postgres", "127.0.0.1", 5432, "shop", Secret("s"))
+    error = connect_error(access, psycopg.OperationalError(said), "shop", lambda: False)
+    login = Diagnosis("postgres", "shop", error.message, error.hint, error.kind)
+    sessions = Seen(Sessions(100, opened("shop", 1, "idle"), reserved=5))
+    (found,) = judge(stack_of(server("postgres", sessions=sessions, logins=(login,)))).wrong
+    assert "the database shop has reached its own connection limit" in found.trouble.text
+    assert found.trouble.command == error.hint
 
 
 def test_a_full_disk_explains_its_servers_and_no_others() -> None:

@@ -211,6 +211,8 @@ class Trouble(Struct, frozen=True):
     """What mends it: a command, a key of the file."""
     instances: tuple[str, ...] = ()
     app: str = ""
+    others: tuple[str, ...] = ()
+    """Apps that it is about, too: their sessions wait for the lock of this one's."""
     watch: bool = False
     """Whether it is no trouble yet."""
 

@@ -32,6 +32,8 @@ _UNREACHABLE, _UNKNOWN = "unreachable", "unknown"
 _FULL = 16 << 20
 #: Kinds of a ConnectError that are states, too.
 _STATES = {"starting", "stopping", "halted"}
+#: Kinds of refusals that one app may meet and another does not.
+_OF_ONE = {"quota", "database"}
 
 
 class UnitStatus(Struct, frozen=True):
@@ -258,7 +260,7 @@ def _asked(
             with context.reach(asked.instance), engine.connect(access, 5.0) as session:
                 return _with(found, user=access.user), engine.vitals(session)
         except MngdbError as error:
-            of_server = isinstance(error, ConnectError) and error.kind != "quota"
+            of_server = isinstance(error, ConnectError) and error.kind not in _OF_ONE
             if of_server or not apps[1:]:
                 raise
             apps = apps[1:]

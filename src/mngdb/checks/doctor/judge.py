@@ -11,7 +11,7 @@ from mngdb.words import many
 
 #: Apps that a note names.
 _SHOWN = 10
-#: Causes that explain what is wrong with their own app alone.
+#: Causes that explain nothing that is about no app.
 _OF_APP = ("app-limit", "secret")
 
 
@@ -36,10 +36,18 @@ def _parent(one: Trouble, found: Sequence[Trouble]) -> Trouble | None:
         same = not other.instances or bool(
             one.instances and set(one.instances) <= set(other.instances)
         )
-        own = not (other.cause in _OF_APP and other.app) or other.app == one.app
-        if same and own and one.cause in CONSEQUENCES.get(other.cause, ()):
+        if same and _concerns(other, one) and one.cause in CONSEQUENCES.get(other.cause, ()):
             return other
     return None
+
+
+def _concerns(other: Trouble, one: Trouble) -> bool:
+    """Whether a cause that is about some apps is about this one's. The server's own limit is
+    everybody's: an app that has reached its own has not met it."""
+    apps = {other.app, *other.others} - {""}
+    if not apps or one.cause == "login-limit":
+        return True
+    return one.app in apps if one.app else other.cause not in _OF_APP
 
 
 def _root(one: Trouble, parents: dict[Trouble, Trouble | None]) -> Trouble:

@@ -28,7 +28,14 @@ def blocking(facts: StackFacts) -> Iterator[Trouble]:
             idle = " --terminate" if one.state.startswith("idle") else ""
             kill = f"mngdb locks kill {one.pid}{idle} --instance {server.instance}"
             command = one.by_hand or kill
-            yield Trouble("lock", text, command, (server.instance,), app_of(one.app))
+            waiting = tuple(dict.fromkeys(_waiting(root)))
+            yield Trouble("lock", text, command, (server.instance,), app_of(one.app), waiting)
+
+
+def _waiting(node: Node) -> Iterator[str]:
+    for one in node.blocked:
+        yield app_of(one.backend.app)
+        yield from _waiting(one)
 
 
 def _waited(node: Node) -> float:
