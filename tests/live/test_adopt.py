@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
+from mngdb.cli import adopt
+from mngdb.ops.adopt import Source, describe
+from mngdb.secret import Secret
+from tests.checks.postgres_server import PASSWORD
 from tests.conftest import Cli, free_port
 from tests.live.clients import problems, set_secret
+from tests.live.scrapes import until
 from tests.live.teams import SECRET, Mongo, Postgres, Redis, Team, a_redis, mongo, postgres
 
 pytestmark = pytest.mark.live
@@ -197,6 +203,23 @@ def lost(before: Any, after: Any) -> list[str]:
     return gone
 
 
+def test_who_waits_is_told_how_far_it_is(
+    teams: Teams,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(adopt, "_PAUSE", 0)
+    servers = [
+        Source(name, teams[name].url, Secret(teams[name].password))
+        for name in ("postgres", "mongodb")
+    ]
+    describe(tmp_path / "mngdb.yaml", "mng", servers, [], "local", {}, adopt.Progress())
+    said = capsys.readouterr().err.splitlines()
+    assert "postgres: 2 of 3 databases" in said
+    assert "mongodb: 0 of 1 databases" in said
+
+
 def test_two_projects_of_one_name_leave_each_others_logins(
     teams: Teams, cli: Cli, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -228,6 +251,50 @@ def test_two_projects_of_one_name_leave_each_others_logins(
     plan = other.json("plan")
     assert plan["steps"] == []
     assert not any("another stack" in one["text"] for one in plan["remarks"])
+
+
+def test_what_others_change_while_it_runs_is_told_and_nothing_of_theirs_is_lost(
+    teams: Teams, cli: Cli
+) -> None:
+    server = teams["postgres"]
+    assert isinstance(server, Postgres)
+    before = server.rights()
+    init(cli, server)
+    looker = "  looker: {postgres: {database: shop, access: readonly}}\n"
+    third = "  third: {postgres: {database: shop_test, access: readonly}}\n"
+    text = (cli.folder / "mngdb.yaml").read_text()
+    cli.write(text.replace("apps:\n", f"apps:\n{looker}{third}"))
+    waits = (
+        "SELECT count(*) FROM pg_locks, pg_roles WHERE NOT granted "
+        "AND locktype = 'transactionid' AND rolname = 'third'"
+    )
+    with server.connect("postgres", "postgres", PASSWORD) as admin, admin.transaction():
+        admin.execute("GRANT CONNECT ON DATABASE shop TO weak")
+        up = subprocess.Popen(
+            cli.argv("up"),
+            cwd=cli.folder,
+            env=cli.environ(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        until(lambda: server.sql(waits) != [(0,)])
+        server.sql("DROP ROLE third")
+    _, told = up.communicate(timeout=60)
+    assert up.returncode == 1, told
+    assert 'role "third" does not exist' in told
+    assert "run 'mngdb up' again" in told
+    server.sql("ALTER DATABASE shop_test RENAME TO shop_old")
+
+    # what the file asks for and is gone is made again; what came meanwhile stays
+    cli.ok("up")
+    assert cli.json("plan")["steps"] == []
+    assert problems(cli, "looker") == problems(cli, "third") == {"postgres": None}
+    after = server.rights()
+    assert [one for one in lost(before, after) if "shop_test" not in one] == []
+    assert server.sql(
+        "SELECT datdba::regrole::text FROM pg_database WHERE datname = 'shop_old'"
+    ) == [("shop",)]
 
 
 def test_a_login_is_taken_over_only_by_its_name(teams: Teams, cli: Cli) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,7 +218,7 @@ class ToyEngine:
         found = {name: Login(**one) for name, one in session.ask("logins").items()}
         return Facts(found, session.ask("info")["version"])
 
-    def found(self, session: Session) -> FoundServer:
+    def found(self, session: Session, seen: Callable[[int, int], None]) -> FoundServer:
         return FoundServer(notes=("nobody adopts a toy",))
 
     def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> Facts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,9 @@ from mngdb.errors import MngdbError, UsageError
 from mngdb.ops import adopt as work
 from mngdb.spec.target_info import DEFAULT_TARGET
 from mngdb.words import many
+
+#: Seconds between two lines of progress.
+_PAUSE = 5.0
 
 
 def adopt(
@@ -47,7 +51,7 @@ def adopt(
     ask = partial(_ask, answers=answers, hint=hint)
     ready = [*work.with_passwords(servers, ask, os.environ)]
     target = options.target or DEFAULT_TARGET
-    found = work.describe(path, name, ready, scripts, target, os.environ)
+    found = work.describe(path, name, ready, scripts, target, os.environ, Progress())
     kept = _wanted(options, found, keep=keep)
     refused = work.write(found, os.environ, keep=kept)
     if found.stack.name != name:
@@ -71,6 +75,19 @@ def adopt(
         return
     said = f"{many(apps, 'app')}, {many(described, 'login')} as comments"
     say(in_full(f"wrote {path} ({said}); next: mngdb plan"))
+
+
+class Progress:
+    """Now and then a line on standard error: many databases take a while."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _PAUSE
+
+    def __call__(self, name: str, done: int, every: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _PAUSE
+            tell(f"{name}: {done} of {every} databases")
 
 
 def _ask(text: str, *, answers: Iterator[str] | None, hint: str) -> str | None:

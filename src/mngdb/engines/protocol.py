@@ -143,9 +143,10 @@ class Observe(Protocol[S, F_co, C_co]):
         follow from alone, and not into databases. Raises UnobservableError."""
         ...
 
-    def found(self, session: S) -> FoundServer:
+    def found(self, session: S, seen: Callable[[int, int], None]) -> FoundServer:
         """What others made on a server, as the file can say it. Changes nothing; what the login
-        may not see is a note. Raises UnobservableError, ConnectError."""
+        may not see is a note. `seen` is told how many databases were looked into, and of how many.
+        Raises UnobservableError, ConnectError."""
         ...
 
     @property

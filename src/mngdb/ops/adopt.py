@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -34,6 +35,8 @@ from mngdb.vaults.environ import EnvironVault
 
 #: Asks a person, or a file, for a password; None: there is none.
 Ask = Callable[[str], str | None]
+#: Told of an instance how many databases were looked into, and of how many.
+Seen = Callable[[str, int, int], None]
 
 #: SCHEME://USER[:PASSWORD]@REST, or without a login.
 _URL = re.compile(r"([a-z+]+)://(?:([^@/?#]*)@)?([^@]+)", re.DOTALL)
@@ -143,10 +146,11 @@ def describe(
     scripts: Sequence[Path],
     target: str,
     environ: Mapping[str, str],
+    seen: Seen = lambda *_: None,
 ) -> Described:
     """Look at the servers and read the scripts. Raises UsageError, ConnectError,
     UnobservableError."""
-    parts = [Part(one.name, one.url, _seen(name, one)) for one in servers]
+    parts = [Part(one.name, one.url, _seen(name, one, partial(seen, one.name))) for one in servers]
     taken = [*servers]
     for script in scripts:
         engine, found = _script(script)
@@ -227,7 +231,7 @@ def _is_plain(name: str) -> bool:
         return False
 
 
-def _seen(stack: str, one: Source) -> FoundServer:
+def _seen(stack: str, one: Source, seen: Callable[[int, int], None]) -> FoundServer:
     """What is on a server. Raises ConnectError, UnobservableError."""
     part = Part(one.name, one.url, FoundServer())
     text = written(stack, [part], "").text
@@ -241,7 +245,7 @@ def _seen(stack: str, one: Source) -> FoundServer:
     access = engine.external(DesiredInstance(stack, instance, secrets), one.url)
     try:
         with engine.connect(access, _PATIENCE) as session:
-            found = engine.found(session)
+            found = engine.found(session, seen)
     except ConnectError as error:
         other = "" if error.kind in _ANSWERED else _other(access, engine)
         if other:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,10 +142,10 @@ class MongodbEngine:
 
         return observe.observe(session, asked, logins=logins)
 
-    def found(self, session: Session) -> FoundServer:
+    def found(self, session: Session, seen: Callable[[int, int], None]) -> FoundServer:
         from mngdb.engines.mongodb import adopt
 
-        return adopt.found(session)
+        return adopt.found(session, seen)
 
     def inspect(self, session: Session, asked: DesiredInstance, health: bool) -> MongodbFacts:
         from mngdb.engines.mongodb import inspect

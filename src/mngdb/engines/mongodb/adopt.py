@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,7 +20,7 @@ _SYSTEM = frozenset({"admin", "local", "config"})
 _MOST = 500
 
 
-def found(session: Session) -> FoundServer:
+def found(session: Session, seen: Callable[[int, int], None]) -> FoundServer:
     """Users, roles and indexes. What the login may not ask is a note. Raises ConnectError, also
     where nobody logged in and the server wants a login."""
     _require_login(session)
@@ -36,7 +36,7 @@ def found(session: Session) -> FoundServer:
                 f"login {user.name} of the database {database} ({_listed(user)}): the file has "
                 f"logins of the database {USERS_IN} only; it stays as it is"
             )
-    databases = _databases(session, notes)
+    databases = _databases(session, notes, seen)
     if databases:
         keys["databases"] = databases
     marks = frozenset(user.mark for _, user in users if user.mark)
@@ -121,16 +121,18 @@ def _listed(user: User) -> str:
     return ", ".join(f"{name}@{database}" for database, name in sorted(user.roles)) or "no role"
 
 
-def _databases(session: Session, notes: list[str]) -> dict[str, Any]:
+def _databases(
+    session: Session, notes: list[str], seen: Callable[[int, int], None]
+) -> dict[str, Any]:
     try:
         listed = session.command("listDatabases", nameOnly=True)["databases"]
     except Refused as error:
         notes.append(f"the databases could not be seen: {error.message}")
         return {}
     found: dict[str, Any] = {}
-    for name in sorted(str(one["name"]) for one in listed):
-        if name in _SYSTEM:
-            continue
+    names = sorted({str(one["name"]) for one in listed} - _SYSTEM)
+    for number, name in enumerate(names):
+        seen(number, len(names))
         try:
             there = dict(_indexes(session, name, notes))
         except Refused as error:

@@ -6,7 +6,7 @@ The driver is imported when a session is opened, not when this package is.
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -124,10 +124,10 @@ class PostgresEngine:
 
         return observe.observe(session, asked, logins=logins)
 
-    def found(self, session: Session) -> FoundServer:
+    def found(self, session: Session, seen: Callable[[int, int], None]) -> FoundServer:
         from mngdb.engines.postgres import adopt
 
-        return adopt.found(session)
+        return adopt.found(session, seen)
 
     def script(self, text: str) -> FoundServer:
         from mngdb.engines.postgres import init_sql

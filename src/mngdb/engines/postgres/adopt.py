@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, LiteralString
 
 from msgspec import Struct
@@ -76,13 +76,13 @@ class _Place(Struct, frozen=True):
     levels: Mapping[str, Level]
 
 
-def found(session: Session) -> FoundServer:
+def found(session: Session, seen: Callable[[int, int], None]) -> FoundServer:
     """Roles, databases and rights. Raises UnobservableError."""
     ((version,),) = session.rows("SELECT current_setting('server_version_num')::int / 10000")
     roles = _roles(session)
     notes: list[str] = []
     names = [role.name for role in roles.values() if role.login]
-    places = list(_places(session, names, notes))
+    places = list(_places(session, names, notes, seen))
     able = []
     for role in roles.values():
         if role.name == session.access.user:
@@ -149,8 +149,12 @@ def _no_app(role: _Role) -> str:
     return ""
 
 
-def _places(session: Session, names: Sequence[str], notes: list[str]) -> Iterator[_Place]:
-    for name, owner, enters, connects, creates in session.rows(_DATABASES, list(_EVERYBODYS)):
+def _places(
+    session: Session, names: Sequence[str], notes: list[str], seen: Callable[[int, int], None]
+) -> Iterator[_Place]:
+    rows = session.rows(_DATABASES, list(_EVERYBODYS))
+    for number, (name, owner, enters, connects, creates) in enumerate(rows):
+        seen(number, len(rows))
         found: Mapping[str, Level] = {}
         if not enters:
             notes.append(

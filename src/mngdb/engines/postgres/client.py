@@ -75,6 +75,8 @@ _EXISTS = (
     psycopg.errors.DuplicateObject,
     psycopg.errors.UniqueViolation,
 )
+#: A database or a role of that name is not there, or not any more.
+_GONE = (psycopg.errors.UndefinedObject, psycopg.errors.InvalidCatalogName)
 #: Seconds to wait for a statement to be canceled.
 _CANCEL = 1.0
 #: Bytes of the databases whose size we may ask for, an external server's administrator not of all.
@@ -293,6 +295,11 @@ def _step_errors(connection: psycopg.Connection[Any]) -> Iterator[None]:
         text = f"PostgreSQL refused: {first_line(error)}"
         told = OvertakenError if error.diag.schema_name in {None, "pg_catalog"} else StepError
         raise told(text) from None
+    except _GONE as error:
+        raise StepError(
+            f"PostgreSQL refused: {first_line(error)}",
+            "if somebody removed it just now, run 'mngdb up' again",
+        ) from None
     except psycopg.OperationalError as error:
         raise StepError(
             f"PostgreSQL closed the connection: {first_line(error)}", "run 'mngdb up' again"

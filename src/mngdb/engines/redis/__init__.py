@@ -7,7 +7,7 @@ take longest of what each process that reads a part of an RDB file has to import
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -159,7 +159,7 @@ class RedisEngine:
 
         return observe.observe(session, asked)
 
-    def found(self, session: Session) -> FoundServer:
+    def found(self, session: Session, seen: Callable[[int, int], None]) -> FoundServer:
         from mngdb.engines.redis import adopt
 
         return adopt.found(session)
