@@ -72,6 +72,36 @@ def test_a_flood_is_kept_whole_where_logs_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "mng-pg.log.1").stat().st_size == 2 * LOG_MAX + 1
 
 
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_flood_that_goes_on_while_it_is_copied_fills_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    log, left, seek = tmp_path / "mng-pg.log", [*range(times)], os.lseek
+    log.write_bytes(b"first\n")
+
+    def flooded(source: int, *where: int) -> int:
+        """As each copy begins."""
+        if left:
+            left.pop()
+            with log.open("r+b") as file:
+                file.truncate(log.stat().st_size + 2 * LOG_MAX)
+                file.seek(0, os.SEEK_END)
+                file.write(b"last\n")
+        return seek(source, *where)
+
+    monkeypatch.setattr(os, "lseek", flooded)
+    if times == 1:
+        lost = set_aside(log)
+        copied = (tmp_path / "mng-pg.log.1").read_bytes()
+        assert (len(copied), copied[-5:], lost > 0) == (LOG_MAX, b"last\n", True)
+        assert log.stat().st_size == 0
+    else:
+        with pytest.raises(MngdbError, match="grows faster than it is copied"):
+            set_aside(log)
+        assert [*tmp_path.iterdir()] == [log]
+        assert log.read_bytes()[:6] == b"first\n"
+
+
 def test_a_copy_of_a_log_takes_no_room_that_the_servers_need(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,8 @@ _SOUND = 60.0
 LOGS_EVERY = 5.0
 _MB = 1 << 20
 _CHUNK = 1 << 20
+#: A log that is flooded while it is copied is copied anew so many times.
+_TRIES = 3
 
 
 class _Trouble(Struct):
@@ -172,38 +174,46 @@ def set_aside(path: Path, *, whole: bool = False) -> int:
     writes it has it open to append, so it goes on at the new end; what it writes between the last
     byte copied and the emptying (microseconds) is lost, as with logrotate's copytruncate. A crash
     before the end leaves the log as it was, and at the worst the copy as well. Returns the bytes at
-    the beginning of which there is no copy. Raises MngdbError where the disk has no room for the
-    copy: a log that is not kept `whole` waits for it until it is very large, and then the end that
-    fits is copied."""
+    the beginning of which there is no copy. Raises MngdbError where a flood is faster than the
+    copy, and where the disk has no room for it: a log that is not kept `whole` waits for room until
+    it is very large, and then the end that fits is copied."""
     copy = path.with_name(f"{path.name}.1")
     temporary = path.with_name(f".{path.name}.1")
     temporary.unlink(missing_ok=True)
     source = disk.own(path, os.O_RDWR)
     try:
-        size = os.fstat(source).st_size
-        free = room.for_copies(path.parent)
-        very_large = size > 2 * LOG_MAX and not whole
-        kept = LOG_MAX if very_large else size
-        if kept > free and not very_large:
-            raise MngdbError(f"{path} is not set aside: the disk has no room for a copy")
-        kept = min(kept, free)
-        os.lseek(source, size - kept, os.SEEK_SET)
-        _copy(source, temporary)
-        temporary.replace(copy)
-        os.ftruncate(source, 0)
+        for _ in range(_TRIES):
+            size = os.fstat(source).st_size
+            free = room.for_copies(path.parent)
+            very_large = size > 2 * LOG_MAX and not whole
+            kept = LOG_MAX if very_large else size
+            if kept > free and not very_large:
+                raise MngdbError(f"{path} is not set aside: the disk has no room for a copy")
+            kept = min(kept, free)
+            os.lseek(source, size - kept, os.SEEK_SET)
+            if _copy(source, temporary, free if whole else min(free, 2 * LOG_MAX)):
+                temporary.replace(copy)
+                os.ftruncate(source, 0)
+                return size - kept
+            temporary.unlink()
+        raise MngdbError(f"{path} is not set aside: it grows faster than it is copied")
     finally:
         temporary.unlink(missing_ok=True)  # the disk may be full of it
         os.close(source)
-    return size - kept
 
 
-def _copy(source: int, target: Path) -> None:
-    """The rest of an open file, with what is written to it meanwhile."""
+def _copy(source: int, target: Path, most: int) -> bool:
+    """The rest of an open file, with what is written to it meanwhile. Whether that was no more than
+    so many bytes: a flood goes on while it is copied."""
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         while chunk := os.read(source, _CHUNK):
+            most -= len(chunk)
+            if most < 0:
+                return False
             view = memoryview(chunk)
             while view:
                 view = view[os.write(handle, view) :]
+        return True
     finally:
         os.close(handle)
