@@ -82,11 +82,6 @@ def test_no_such_role(cli: Cli) -> None:
     assert says(cli, "report") == "there is no login report in postgres"
 
 
-def test_a_role_that_may_not_log_in(cli: Cli) -> None:
-    sql(cli, "ALTER ROLE report NOLOGIN")
-    assert says(cli, "report") == "the role report is not permitted to log in"
-
-
 def test_blocked_by_hba(cli: Cli) -> None:
     conf = cli.state / "servers" / "mng-pg" / "conf" / "pg_hba.conf"
     lines = conf.read_text().splitlines(keepends=True)
@@ -145,8 +140,26 @@ def test_the_server_is_down(cli: Cli) -> None:
 @pytest.mark.parametrize("app", ["shop", "clerk"])
 def test_the_server_is_read_only(cli: Cli, app: str) -> None:
     sql(cli, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
-    assert "read-only" in says(cli, app)
+    assert says(cli, app).endswith("it has the setting default_transaction_read_only = 'on'")
+    assert "'mngdb up' resets it" in cli.run("doctor", app).stdout
     assert says(cli, "report") == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("VALID UNTIL '2020-01-01'", "the login shop has expired on the server"),
+        ("NOLOGIN", "the login shop is disabled on the server"),
+    ],
+)
+def test_a_login_that_was_closed_there_is_no_wrong_password(
+    cli: Cli, option: str, said: str
+) -> None:
+    sql(cli, f"ALTER ROLE shop {option}")
+    assert says(cli, "shop") == said
+    assert said in json.loads(cli.run("doctor", "--json").stdout)["cause"]["text"]
+    sql(cli, "ALTER ROLE shop LOGIN VALID UNTIL '2100-01-01'")
+    assert says(cli, "shop") == ""
 
 
 def test_tls_is_expected_by_the_server(cli: Cli) -> None:

@@ -49,6 +49,13 @@ _LACKS: dict[int, tuple[Kind, str]] = {
     errno.EAGAIN: ("memory", "its account may start no more processes: raise that limit (nproc)"),
     errno.EACCES: ("disk", "let {account} write to {data} again (chmod, chown)"),
 }
+#: What a plan says of a login that keeps it out, to that as the state it is in.
+_EXPIRES = "does not expire"
+_CLOSED = {
+    "may log in again": "the login {login} is disabled on the server",
+    "secret": "the secret of {login} in the vault is not the one on the server",
+    _EXPIRES: "the login {login} has expired on the server",
+}
 #: Seconds for the login that goes before a client's own.
 LOGIN = 5.0
 
@@ -164,19 +171,23 @@ def _shut_out(
     asked: DesiredInstance,
     app: str,
     steps: Iterable[Step[Any]],
+    *,
+    refused: bool = False,
 ) -> str:
     """Why an app's login cannot succeed, as what `up` would do about it tells; empty: it does
-    not."""
+    not. `refused`: it did not, so that what may come to an end has come to it."""
     try:
         context.secret(instance, app)
     except SecretError:
         return ""  # told when it is to be used
     login = context.login(asked, app).user
-    mine = {step.action: step.detail for step in steps if bare_login(step.object) == login}
-    if "create" in mine:
+    mine = [step for step in steps if bare_login(step.object) == login]
+    if any(step.action == "create" for step in mine):
         return f"there is no login {login} in {instance.name}"
-    if "secret" in mine.get("change", ""):
-        return f"the secret of {login} in the vault is not the one on the server"
+    changes = ", ".join(step.detail for step in mine if step.action == "change")
+    for part, why in _CLOSED.items():
+        if part in changes and (refused or part != _EXPIRES):
+            return why.format(login=login)
     return ""
 
 
@@ -282,5 +293,5 @@ def _refused(context: Context, instance: Instance, app: str, error: ConnectError
         steps = converger.survey().steps
     except MngdbError:
         return error  # what the app was told is all that is known
-    why = _shut_out(context, instance, asked, app, steps)
+    why = _shut_out(context, instance, asked, app, steps, refused=True)
     return ConnectError(why, "mngdb up", "auth") if why else error

@@ -23,7 +23,7 @@ from mngdb.words import named
 _WORK = "SELECT,INSERT,UPDATE,DELETE"
 _NEEDS = {"owner": _WORK, "readwrite": _WORK, "readonly": "SELECT"}
 _EXCESS = {"owner": "", "readwrite": "TRUNCATE", "readonly": "INSERT,UPDATE,DELETE,TRUNCATE"}
-_NO_WRITES = "the server is read-only: it is a replica, or its settings make it so"
+_READ_ONLY = "default_transaction_read_only"
 _TABLES = """
     SELECT /* mngdb */ n.nspname, format('%%I.%%I', n.nspname, c.relname), n.usable, c.missing,
            c.excess, c.owner
@@ -90,20 +90,32 @@ def _examined(access: Access, grant: PostgresGrant, adopt: bool) -> str | None:
             text = "PostgreSQL's disk is full: reads work, writes fail"
             raise ConnectError(text, "free space on it", "disk") from None
         except psycopg.errors.ReadOnlySqlTransaction as error:
-            _by_setting(access, error, _NO_WRITES)
+            _by_setting(access, error, *_no_writes(connection, access))
         except psycopg.errors.InsufficientPrivilege as error:
             text = f"{access.user} lacks a right in {access.database}: {first_line(error)}"
             return _lacks(text, access, grant, adopt)
         except psycopg.Error as error:
-            _by_setting(access, error, f"PostgreSQL refused the app's work: {first_line(error)}")
+            said = f"PostgreSQL refused the app's work: {first_line(error)}"
+            _by_setting(access, error, said, f"mngdb logs {access.instance}")
 
 
-def _by_setting(access: Access, error: psycopg.Error, said: str) -> NoReturn:
+def _no_writes(connection: psycopg.Connection[Any], access: Access) -> tuple[str, str]:
+    """Why a server takes no writes, and what helps."""
+    (replica,) = connection.execute("SELECT /* mngdb */ pg_is_in_recovery()").fetchone() or (False,)
+    if replica:
+        return "the server is a replica: it takes no writes", f"mngdb logs {access.instance}"
+    helps = f"there, as a superuser: ALTER SYSTEM RESET {_READ_ONLY}; SELECT pg_reload_conf()"
+    if access.proof:
+        helps = "'mngdb up' resets it, unless the file sets it"
+    return f"the server takes no writes: it has the setting {_READ_ONLY} = 'on'", helps
+
+
+def _by_setting(access: Access, error: psycopg.Error, said: str, helps: str) -> NoReturn:
     """Raises StepError: what is `said`, or which setting of the app's login or database is behind
     the error; `up` leaves those of databases to their owners."""
     found = carried.culprit(access, carried.named_by(error.sqlstate))
     if found is None:
-        raise StepError(said, f"mngdb logs {access.instance}") from None
+        raise StepError(said, helps) from None
     raise StepError(f"{found[0]}: {first_line(error)}", found[1]) from None
 
 
@@ -142,7 +154,7 @@ def _work(
             "SELECT /* mngdb */ current_setting('transaction_read_only') = 'on'"
         ).fetchone() or (False,)
         if stopped:
-            raise psycopg.errors.ReadOnlySqlTransaction(_NO_WRITES)
+            raise psycopg.errors.ReadOnlySqlTransaction("it takes no writes")
     excess = "" if adopt else _EXCESS[grant.access]
     found = connection.execute(_TABLES, (_NEEDS[grant.access], excess)).fetchone()
     if found is None:
