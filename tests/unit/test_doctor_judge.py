@@ -114,6 +114,21 @@ def test_a_full_disk_explains_its_servers_and_no_others() -> None:
     assert [t.cause for t in answer.wrong[0].consequences] == ["not-running", "login-down"]
 
 
+def test_a_full_disk_explains_the_secrets_that_could_not_be_written() -> None:
+    """`up` cannot generate them: what it lacks comes first."""
+    full = Folder("/data/mng-redis/data", 0, 0o700, "ext4", 0.0, 0, None, mount="/data")
+    mail = Diagnosis("redis", "mail", "the secret redis_mail is missing", "mngdb up", "secret")
+    redis = server("redis", disk=Seen(full), logins=(mail,))
+    facts = replace(stack_of(redis, server("postgres")), missing_secrets=("redis_mail",))
+    (found,) = judge(replace(facts, vault_lacks="the disk under /data is full")).wrong
+    assert found.trouble.cause == "disk-full"
+    assert [one.cause for one in found.consequences] == ["secret-unwritten", "login-secret"]
+    assert "redis_mail; 'mngdb up' cannot write them" in found.consequences[0].text
+    # with a disk of its own, the vault takes them
+    causes = [one.trouble.cause for one in judge(facts).wrong]
+    assert causes == ["disk-full", "secret"]
+
+
 @pytest.mark.parametrize("crashes", [("1", "2", "3"), None])
 def test_a_server_that_crashed_and_works_again_explains_nothing(
     crashes: tuple[str, ...] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mngdb import disk
 from mngdb.errors import SecretError
 from mngdb.secret import Secret, generate
 from mngdb.vaults import Entry, usable
@@ -107,3 +109,15 @@ def test_the_environ_vault_reads_its_variable(name: str, variable: str) -> None:
     assert vault.get_many([name, "other"]) == {name: Entry(Secret("abc"))}
     with pytest.raises(SecretError, match=variable):
         vault.check_writable([name])
+
+
+def test_a_secret_that_a_full_disk_does_not_take_is_told_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(disk, "write", full)
+    with pytest.raises(SecretError, match="cannot be written: No space left") as caught:
+        FilesVault(tmp_path / "secrets").put({"redis_mail": generate()})
+    assert caught.value.hint == "free space, then run the same command again"

@@ -195,6 +195,8 @@ class StackFacts(Struct, frozen=True):
     """Containers beside the servers; none where nobody could be asked for them."""
     backups: Mapping[str, str] = {}
     """Instance to what keeps its backups or its log from the store."""
+    vault_lacks: str = ""
+    """What the vault's disk lacks for writing, where secrets are missing."""
     backup_secrets: tuple[Refusal, ...] = ()
     """What is wrong with the backups' own secrets."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -52,6 +52,7 @@ from mngdb.ops.backup import keys
 from mngdb.ops.backup.glance import glance
 from mngdb.ops.backup.restore import has, interrupted
 from mngdb.ops.context import Context
+from mngdb.room import lacking
 from mngdb.spec.stack import Instance, secret_name
 from mngdb.targets.process.machine import callers
 
@@ -90,6 +91,7 @@ def doctor(context: Context) -> tuple[Answer, StackFacts]:
         agent=_agent(context),
         services=_services(context),
         backups=_backups(context),
+        vault_lacks=_vault_lacks(context, missing),
         backup_secrets=tuple(
             Refusal("secret", one.text, one.hint) for one in keys.problems(context)
         ),
@@ -118,6 +120,12 @@ def _secrets(context: Context) -> tuple[list[str], tuple[Diagnosis, ...]]:
     except SecretError as error:
         return [], (Diagnosis("", "", error.message, error.hint, "secret"),)
     return [one for one in missing if one not in others], ()
+
+
+def _vault_lacks(context: Context, missing: Sequence[str]) -> str:
+    """What keeps secrets that are missing from being written, where they are files."""
+    files = context.vault.files(missing)
+    return lacking(files[0].parent) if files else ""
 
 
 def _lost(instance: Instance, error: MngdbError) -> Server:

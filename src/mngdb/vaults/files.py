@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from mngdb import disk
-from mngdb.errors import MngdbError, SecretError, UsageError
+from mngdb.errors import MngdbError, SecretError, UsageError, of_system
 from mngdb.run import Account
 from mngdb.secret import Secret
 from mngdb.vaults import LONGEST, VERSIONS, Entry, Version, usable
@@ -86,7 +86,8 @@ class FilesVault:
         try:
             pending.replace(current)
         except OSError as error:
-            raise SecretError(f"the secret {current}: {error.strerror}") from None
+            text = f"the secret {current}: {error.strerror}"
+            raise SecretError(text, of_system(error).hint) from None
 
     def delete(self, names: Sequence[str], versions: Sequence[Version] = VERSIONS) -> None:
         for path in (self._path(name, version) for name in names for version in versions):
@@ -146,7 +147,8 @@ class FilesVault:
                 disk.folder(top / below, mode=0o750 if last else self._mode, owner=last)
             disk.write(path, text, mode=0o640 if owner else 0o600, owner=owner)
         except OSError as error:
-            raise SecretError(f"the secret {path} cannot be written: {error.strerror}") from None
+            text = f"the secret {path} cannot be written: {error.strerror}"
+            raise SecretError(text, of_system(error).hint) from None
         except MngdbError as error:
             raise SecretError(
                 f"the secret {path.name} cannot be written: {error.message}", error.hint

@@ -68,19 +68,30 @@ def _secrets(facts: StackFacts) -> Iterator[Trouble]:
         where = (wrong.instance,) if wrong.instance else ()
         command = wrong.hint or "'mngdb secret set NAME'"
         yield Trouble("secret", wrong.problem or "", command, where, wrong.app)
+
+
+def _missing(facts: StackFacts) -> Iterator[Trouble]:
+    """Secrets that `up` generates, where their disk has room."""
     new = all(one.condition and one.condition.state == "absent" for one in facts.servers)
-    if facts.missing_secrets and not new:
-        names, count = ", ".join(facts.missing_secrets), len(facts.missing_secrets)
-        text = f"{many(count, 'secret')} missing from the vault: {names}"
-        yield Trouble(
-            "secret",
-            text,
-            "'mngdb up' generates them; 'mngdb secret set NAME' stores existing ones",
-        )
+    if not facts.missing_secrets or new:
+        return
+    names, count = ", ".join(facts.missing_secrets), len(facts.missing_secrets)
+    text = f"{many(count, 'secret')} missing from the vault: {names}"
+    if facts.vault_lacks:
+        text += f"; 'mngdb up' cannot write them: {facts.vault_lacks}"
+        full = tuple(one.instance for one in facts.servers if _is_full(one, facts))
+        yield Trouble("secret-unwritten", text, "free space on it, then 'mngdb up'", full)
+        return
+    helps = "'mngdb up' generates them; 'mngdb secret set NAME' stores existing ones"
+    yield Trouble("secret", text, helps)
+
+
+def _is_full(server: Server, facts: StackFacts) -> bool:
+    seen = server.disk.found
+    return seen is not None and (bool(seen.closed) or seen.free <= 1 - facts.thresholds[_DISK_FULL])
 
 
 def _disks(facts: StackFacts) -> Iterator[Trouble]:
-    full = 1 - facts.thresholds[_DISK_FULL]
     by_path: dict[tuple[str, int], list[Server]] = {}
     closed: dict[tuple[str, str], list[Server]] = {}
     for server in facts.servers:
@@ -88,7 +99,7 @@ def _disks(facts: StackFacts) -> Iterator[Trouble]:
         refused = [one for one in server.logins if one.kind == "disk"]
         if seen is not None and seen.closed:
             closed.setdefault((_mount(seen.path), seen.closed), []).append(server)
-        elif seen is not None and seen.free <= full:
+        elif seen is not None and _is_full(server, facts):
             by_path.setdefault((_mount(seen.path), seen.free_bytes), []).append(server)
         elif refused:
             text = f"{refused[0].problem}"
@@ -461,6 +472,7 @@ def _agent(facts: StackFacts) -> Iterator[Trouble]:
 FINDERS: tuple[Callable[[StackFacts], Iterable[Trouble]], ...] = (
     _secrets,
     _disks,
+    _missing,
     _out_of_memory,
     _blocked,
     _unreachable,

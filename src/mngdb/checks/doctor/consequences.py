@@ -12,13 +12,24 @@ _ALARMS = ("alert", "watch")
 _UNUSABLE = (*_LOGINS, *_ALARMS, "backup")
 #: Of a server that cannot run.
 _STOPPED = ("not-running", "agent", "unhealthy", *_UNUSABLE)
+#: Of secrets that logins need.
+_LOCKED_OUT = ("admin-refused", "login-auth", "login-secret")
 #: Of a disk that nothing can be written to.
-_UNWRITABLE = ("cannot-start", "no-answer", "check", "machine", "log", *_STOPPED)
+_UNWRITABLE = (
+    "secret-unwritten",
+    "cannot-start",
+    "no-answer",
+    "check",
+    "machine",
+    "log",
+    *_STOPPED,
+)
 #: A cause to what it explains where both are about the same instances.
 CONSEQUENCES: dict[str, tuple[str, ...]] = {
-    "secret": ("admin-refused", "login-auth", "login-secret"),
+    "secret": _LOCKED_OUT,
     "disk-full": _UNWRITABLE,
     "disk-closed": _UNWRITABLE,
+    "secret-unwritten": _LOCKED_OUT,
     "out-of-memory": ("no-answer", "machine", *_STOPPED),
     "cannot-start": _STOPPED,
     "unreachable": ("page", *_UNUSABLE),
