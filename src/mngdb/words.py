@@ -12,6 +12,8 @@ _CONTROLS = re.compile(rf"[\x00-\x1f{_STRANGE}]")
 _COMMANDS = re.compile(
     rf"\x1b(?!\[(?:0|1|2|22|[39][0-7])m)|[\x00-\x08\x0b-\x1a\x1c-\x1f{_STRANGE}]"
 )
+#: What Markdown, HTML and chats make something of; of an address, what follows its scheme.
+_MARKUP = re.compile(r"[<>\[\]()@*`~|&!#]|(?<=:)/(?=/)")
 _IN_JSON = re.compile(rf"[{_STRANGE}]")
 #: First words of SQL statements, as PostgreSQL has them.
 VERBS = frozenset(
@@ -42,6 +44,12 @@ def plain(text: str) -> str:
     """A text of a server's on one line, without what a terminal would take as a command: names and
     statements are what apps make them."""
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def inert(name: str) -> str:
+    """A name in a message to people: no chat or mail takes it for a mention, a link, markup or the
+    end of a line, whatever a server's users called it."""
+    return _MARKUP.sub(lambda found: f"\\x{ord(found[0]):02x}", plain(name))
 
 
 def named(name: str) -> str:

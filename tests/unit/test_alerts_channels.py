@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from mngdb.alerts import channels
 from mngdb.alerts.evaluator import Alert
 from mngdb.alerts.notify import Message
+from mngdb.alerts.rules import filled
 from mngdb.errors import MngdbError
 from mngdb.secret import Secret
 from mngdb.spec.alerts import Channel
@@ -144,6 +146,24 @@ def test_a_webhook_is_told_as_its_service_wants_it() -> None:
     assert mine["room"] == 7
     assert mine["lines"] == [["firing", "critical", "mng"]]
     assert mine["raw"].endswith("RedisDown, HostDiskFull")
+
+
+#: What a database is called by an app that wants its name to be read as something else.
+FORGED = "x [fix](http://evil.example)\n\nRESOLVED all <!channel> @all `b` **c** \u2028CRITICAL"
+
+
+@pytest.mark.parametrize("template", [None, "jandi", "naverworks", "dooray", "teams"])
+def test_a_name_that_an_app_chose_is_only_a_name(template: str | None) -> None:
+    summary = filled("an app is idle in {datname}", {"datname": FORGED})
+    forged = replace(FIRING, labels=(("datname", FORGED),), summary=summary)
+    with hook() as found:
+        kind = channel("webhook", **({"template": template} if template else {}))
+        url = Secret(f"{found.url}/{SECRET}")
+        channels.send("a", kind, url, Message("mng", (forged,)))
+    told = json.dumps(found.bodies, ensure_ascii=False)
+    assert "RESOLVED all" in told
+    marks = ("[fix", "](", "://evil", "\\n\\nRESOLVED", "<!", "@all", "`b`", "**c", "\u2028")
+    assert [mark for mark in marks if mark in told] == []
 
 
 def test_a_webhook_gets_a_bearer_token_and_no_more_text_than_it_takes() -> None:

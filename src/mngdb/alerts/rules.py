@@ -15,6 +15,7 @@ from mngdb.errors import UsageError
 from mngdb.spec.alerts import AlertRule, Alerts, Severity
 from mngdb.spec.engine_info import ENGINE_INFO
 from mngdb.spec.units import parse_duration
+from mngdb.words import inert
 
 #: What a rule is about: an engine, or host, backup, secrets, mngdb. Those of an engine belong to
 #: stacks that have it.
@@ -131,8 +132,9 @@ class Active(Struct, frozen=True):
 
 
 def filled(text: str, labels: Mapping[str, str]) -> str:
-    """A summary with the labels of what fires; as in Prometheus, one that is missing is empty."""
-    return text.format_map(defaultdict(str, labels))
+    """A summary with the labels of what fires, which apps may have chosen; as in Prometheus, one
+    that is missing is empty."""
+    return text.format_map(defaultdict(str, {name: inert(one) for name, one in labels.items()}))
 
 
 def active(

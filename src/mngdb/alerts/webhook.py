@@ -15,6 +15,7 @@ from mngdb.alerts.evaluator import Alert
 from mngdb.alerts.notify import Message
 from mngdb.errors import MngdbError, UsageError
 from mngdb.spec.alerts import FILLED, Channel, secret_of, templates
+from mngdb.words import inert
 
 #: Seconds that a server has for an answer.
 _TIMEOUT = 10
@@ -106,7 +107,7 @@ def _alert(stack: str, alert: Alert) -> dict[str, Any]:
     return {
         "status": "resolved" if over else "firing",
         "labels": {
-            **dict(alert.labels),
+            **{name: inert(value) for name, value in alert.labels},
             "stack": stack,
             "alertname": alert.name,
             "severity": alert.severity,
