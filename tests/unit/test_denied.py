@@ -25,6 +25,7 @@ from mngdb.errors import UnobservableError
 from mngdb.facts.denied import (
     NO_LINE,
     PERMITTED,
+    WITHDRAWN,
     Denials,
     Denied,
     Evidence,
@@ -48,9 +49,10 @@ def always(_app: str, _age: float) -> bool:
     return True
 
 
-def asked(name: str, **grants: object) -> DesiredInstance:
+def asked(name: str, logins: Sequence[str] = (), **grants: object) -> DesiredInstance:
     instance = SimpleNamespace(name=name, granted=lambda _: grants, contained=False, tls=False)
     found = SimpleNamespace(instance=instance, managed=True, site=None, version="17")
+    found.unknown, found.logins = frozenset(), lambda app: logins or [app]
     return cast("DesiredInstance", found)
 
 
@@ -289,6 +291,21 @@ def test_a_mistyped_database_of_mongodb_is_offered_in_no_line() -> None:
         "which does not exist; the app's is 'shop': 'mngdb env shop' prints its URL"
     )
     assert {*remedies.values()} == {line}, "shops is there; a first write would make other"
+
+
+def test_a_connection_with_a_login_that_a_rotation_withdrew_in_mongodb() -> None:
+    lines = [
+        mongo(5286306, "conn1", user="shop"),
+        *(
+            mongo(20436, "conn1", error={"errmsg": f"not authorized on {what}"})
+            for what in ('shop to execute command { find: "c"', "shop to execute command { ping: 1")
+        ),
+    ]
+    for logins, withdrawn in ((["shop"], False), (["shop.2"], True), (["shop", "shop.2"], False)):
+        wanted = asked("mongodb", logins, shop=MongodbGrant(database="shop"))
+        remedies = {one.remedy for one in of_mongodb(wanted, lines)}
+        assert (remedies == {WITHDRAWN.format(app="shop")}) is withdrawn
+        assert (PERMITTED in remedies) is not withdrawn
 
 
 def test_no_right_of_the_file_covers_system_collections_of_mongodb() -> None:

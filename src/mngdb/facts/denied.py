@@ -23,6 +23,11 @@ from mngdb.words import many, plain, span
 RECENT = 3600.0
 #: What helps an app whose login does not succeed while the vault's password is right.
 OLD_CLIENT = "its client has another password than the vault: give it what 'mngdb env {app}' prints"
+#: What helps an app whose connections go on with a login that has no rights any longer.
+WITHDRAWN = (
+    "a rotation has withdrawn the login of this connection: restart the app, with what "
+    "'mngdb env {app}' prints"
+)
 #: What helps where the file was changed and nothing else, or the server was.
 PERMITTED = "the file permits it by now: 'mngdb up' applies that"
 #: What helps a client that asks for another database than its app's.

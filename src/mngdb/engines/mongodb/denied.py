@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, partial
 
@@ -16,6 +17,7 @@ from mngdb.facts.denied import (
     NO_LINE,
     OLD_CLIENT,
     PERMITTED,
+    WITHDRAWN,
     Denials,
     Evidence,
     by_others,
@@ -46,7 +48,16 @@ def look(session: Session, asked: DesiredInstance, evidence: Evidence) -> Denial
         refusals = _named(session, refusals)
     grants = asked.instance.granted(MongodbGrant)
     there = cache(lambda: frozenset(databases.every(session.command)))
-    remedy = partial(_remedy, grants, asked.instance.name, there)
+    by_right = partial(_remedy, grants, asked.instance.name, there)
+
+    def remedy(one: Refusal, every: Sequence[Refusal]) -> str:
+        app = app_of(one.login)
+        new = evidence.recent(app, time.time() - one.at)
+        known = app in grants and app not in asked.unknown
+        if one.command and new and known and one.login not in asked.logins(app):
+            return WITHDRAWN.format(app=app)
+        return by_right(one, every)
+
     return Denials(grouped(refusals, evidence, remedy, lambda one: not one.command), seen)
 
 
