@@ -444,6 +444,14 @@ class ShellCommand(Struct, frozen=True):
     """Arguments by which the first program does, in a container whose version is known."""
     statement: str = ""
     """The client's option before a statement. Empty: a statement needs none."""
+    guards: Mapping[str, str] = {}
+    """Environment of an administrator, in whose session no code of apps may run unasked."""
+    note: str = ""
+    """What the administrator has to know of the guards."""
+
+    def guarded(self) -> ShellCommand:
+        """The same for the administrator."""
+        return replace(self, env={**self.env, **self.guards})
 
     def words(self, rest: tuple[str, ...]) -> tuple[str, ...]:
         """What the client is given of a command line: psql takes a bare statement for the name of a

@@ -50,6 +50,7 @@ FAILS: dict[str, dict[str, str]] = {
         "postgres.grant-option": "ROLE hasty TO through, shop: SELECT ON TABLE public.item TO "
         "hasty, shop: SELECT ON TABLE public.item TO through by hasty",
         "postgres.traps": "shop: FUNCTION upper(integer) by an app's function",
+        "postgres.search-path": "shop: public, pg_catalog",
         "postgres.definer-path": "shop: public.loose",
         "postgres.definer-superuser": "shop: public.loose",
         "postgres.languages": "shop: wild",

@@ -68,6 +68,7 @@ ROLES = """
     GRANT hasty TO writer;
     ALTER ROLE reader SET synchronous_commit = off;
     CREATE DATABASE shop;
+    ALTER DATABASE shop SET search_path = public, pg_catalog;
     CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8';
     UPDATE pg_database SET datcollversion = '0' WHERE datname = 'sorted'
 """

@@ -99,7 +99,8 @@ def test_the_folder_says_what_it_is(started: ComposeCli) -> None:
     unit = started.unit("redis")
     asked = f'docker exec -it {unit} redis-cli -a "$(cat secrets/redis_password)" ping'
     assert f"| `{asked}` |" in said
-    assert f"| `docker exec -it {started.unit('pg')} psql -U postgres` |" in said
+    guarded = "env PGOPTIONS='-c search_path=' psql -U postgres"
+    assert f"| `docker exec -it {started.unit('pg')} {guarded}` |" in said
     assert f"`{unit}-exporter:9121`" in said
     assert "mongosh" not in said
     assert (started.rendered / ".gitignore").read_text().splitlines()[-1] == "*"

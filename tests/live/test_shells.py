@@ -13,7 +13,9 @@ import pexpect
 import pytest
 
 from tests import debian
+from tests.checks.judge import one
 from tests.conftest import Cli
+from tests.live.postgres import sql
 
 pytestmark = pytest.mark.live
 
@@ -82,6 +84,51 @@ def test_a_bare_statement_is_run_by_psql(stack: Cli) -> None:
     for words, user in (((), "postgres"), (("shop",), "shop")):
         done = stack.run("shell", "postgres", *words, "select current_user", "-At", stdin="")
         assert (done.returncode, done.stdout) == (0, f"{user}\n"), done.stderr
+
+
+#: What an app makes of its database: whoever calls now() there, or compares "char" as \\d does,
+#: leaves his name.
+TRAPS = (
+    "CREATE SCHEMA evil",
+    "GRANT USAGE ON SCHEMA evil TO PUBLIC",
+    "CREATE TABLE evil.caught (who text)",
+    "CREATE FUNCTION evil.now() RETURNS text AS $$"
+    "INSERT INTO evil.caught VALUES (current_user) RETURNING who$$ LANGUAGE sql",
+    'CREATE FUNCTION evil.same("char", "char") RETURNS bool AS $$'
+    "INSERT INTO evil.caught VALUES (current_user) RETURNING true$$ LANGUAGE sql",
+    'CREATE OPERATOR evil.= (LEFTARG = "char", RIGHTARG = "char", FUNCTION = evil.same)',
+    "CREATE FUNCTION public.same(varchar, varchar) RETURNS bool AS $$"
+    "INSERT INTO evil.caught VALUES (current_user) RETURNING true$$ LANGUAGE sql",
+    "CREATE OPERATOR public.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = public.same)",
+    "CREATE TABLE public.item (name varchar)",
+    "INSERT INTO public.item VALUES ('one')",
+    "ALTER DATABASE shop SET search_path = evil, pg_catalog, public",
+    "ALTER DATABASE shop SET statement_timeout = 1",
+)
+
+
+def test_a_database_runs_nothing_of_an_app_as_the_administrator(stack: Cli) -> None:
+    sql(stack, *TRAPS, app="shop")
+    named = "SELECT count(*) FROM public.item WHERE name = 'one'"
+    tries = [("-d", "shop", "-c", text) for text in (r"\dt public.*", "SELECT now()", named)]
+    for words, lines in [(words, "") for words in tries] + [((), "\\c shop\nSELECT now();\n")]:
+        done = stack.run("shell", "postgres", "--", "-v", "ON_ERROR_STOP=1", *words, stdin=lines)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert sql(stack, "SELECT who FROM evil.caught", database="shop") == []
+    found = one(stack, "postgres.search-path")
+    assert (found.verdict, found.severity) == ("fail", "high")
+    assert "shop: evil, pg_catalog, public" in stack.run("doctor").stdout
+    sql(stack, "ALTER DATABASE shop RESET statement_timeout", database="postgres")
+    stack.ok("shell", "postgres", "shop", "SELECT now()")  # as itself it has its own path
+    assert sql(stack, "SELECT who FROM evil.caught", database="shop") == [("shop",)]
+    sql(stack, "ALTER DATABASE shop RESET ALL", database="postgres")
+    assert one(stack, "postgres.search-path").verdict == "pass"
+
+
+def test_what_a_person_sets_wins_in_the_administrators_client(stack: Cli) -> None:
+    path = Cli(stack.folder, {"PGOPTIONS": "-c search_path=public"})
+    asked = ("shell", "postgres", "--", "-At", "-c", "SHOW search_path")
+    assert (stack.ok(*asked), path.ok(*asked)) == ("\n", "public\n")
 
 
 def test_arguments_after_two_dashes_go_to_the_client(stack: Cli) -> None:

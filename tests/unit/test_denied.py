@@ -49,10 +49,10 @@ def always(_app: str, _age: float) -> bool:
     return True
 
 
-def asked(name: str, logins: Sequence[str] = (), **grants: object) -> DesiredInstance:
+def asked(name: str, **grants: object) -> DesiredInstance:
     instance = SimpleNamespace(name=name, granted=lambda _: grants, contained=False, tls=False)
     found = SimpleNamespace(instance=instance, managed=True, site=None, version="17")
-    found.unknown, found.logins = frozenset(), lambda app: logins or [app]
+    found.unknown, found.logins = frozenset(), lambda app: [app]
     return cast("DesiredInstance", found)
 
 
@@ -302,7 +302,8 @@ def test_a_connection_with_a_login_that_a_rotation_withdrew_in_mongodb() -> None
         ),
     ]
     for logins, withdrawn in ((["shop"], False), (["shop.2"], True), (["shop", "shop.2"], False)):
-        wanted = asked("mongodb", logins, shop=MongodbGrant(database="shop"))
+        wanted: Any = asked("mongodb", shop=MongodbGrant(database="shop"))
+        wanted.logins = lambda _, logins=logins: logins
         remedies = {one.remedy for one in of_mongodb(wanted, lines)}
         assert (remedies == {WITHDRAWN.format(app="shop")}) is withdrawn
         assert (PERMITTED in remedies) is not withdrawn

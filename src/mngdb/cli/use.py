@@ -42,11 +42,11 @@ def shell(
     """Open the client of INSTANCE: psql, redis-cli or mongosh. Without redis-cli or mongosh, a
     prompt of mngdb's own.
 
-    REST is passed to the client. Put two dashes before it: 'mngdb shell postgres -- -f tables.sql';
-    otherwise -f, --json and --target are read as mngdb's own options. It may begin with an APP:
-    log in as this one. A command ('mngdb shell redis GET key'), a statement ('mngdb shell mongodb
-    "db.users.countDocuments()"') or a list of them on standard input needs no client; it exits with
-    1 if the server refused one. PostgreSQL: 'mngdb shell postgres shop "SELECT 1"'.
+    REST is passed to the client. Put two dashes before it: 'mngdb shell postgres shop -- -f
+    tables.sql'; otherwise -f, --json and --target are read as mngdb's own options. It may begin
+    with an APP: log in as this one. A command ('mngdb shell redis GET key'), a statement ('mngdb
+    shell mongodb "db.users.countDocuments()"') or a list of them on standard input needs no client;
+    it exits with 1 if the server refused one. PostgreSQL: 'mngdb shell postgres shop "SELECT 1"'.
     """
     from mngdb.cli.prompt import converse
     from mngdb.ops import shell as here

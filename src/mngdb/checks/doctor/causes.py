@@ -49,6 +49,7 @@ INCIDENTS: dict[str, tuple[str, ...]] = {
         *("postgres.slots", "postgres.prepared", "postgres.vacuum-horizon"),
         *("postgres.connections", "postgres.idle-transactions", "postgres.restart-pending"),
         *("postgres.files-valid", "postgres.certificate", "postgres.synchronous-standby"),
+        "postgres.search-path",
     ),
     "redis": (
         *("redis.append-healthy", "redis.snapshot-healthy", "redis.replication"),

@@ -48,6 +48,17 @@ def _strings(facts: PostgresFacts) -> Judgement:
     return judged(good, f"standard_conforming_strings {strings}, backslash_quote {quote}")
 
 
+def _paths(facts: PostgresFacts) -> Judgement:
+    """What a login sets for itself is its own trouble; a database's path is everybody's."""
+    bad = []
+    for one in facts.overrides.value:
+        path = [schema.strip(' "') for schema in one.value.split(",")]
+        everybody = one.role in {"", facts.admin}
+        if one.name == "search_path" and everybody and "pg_catalog" in path[1:]:
+            bad.append(f"{one.database or 'all databases'}: {one.value}")
+    return listed(bad, "none")
+
+
 CHECKS: tuple[Check[PostgresFacts], ...] = checks(
     __file__,
     {
@@ -72,6 +83,7 @@ CHECKS: tuple[Check[PostgresFacts], ...] = checks(
             "extensions_reaching", "only those in the file", but_asked_for=True
         ),
         "postgres.strings": _strings,
+        "postgres.search-path": _paths,
     },
     SETTINGS,
 )

@@ -5,12 +5,14 @@ https://www.postgresql.org/docs/current/libpq-connect.html
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from msgspec.structs import replace
 
 from mngdb.dial import stays_here
+from mngdb.engines.postgres import guards
 from mngdb.engines.postgres.render import ADMIN
 from mngdb.errors import UsageError
 from mngdb.model import Access, DesiredInstance, ShellCommand
@@ -158,9 +160,13 @@ def shell(access: Access, folder: str | None) -> ShellCommand:
     elif "sslmode" in access.options:
         env["PGSSLMODE"] = access.options["sslmode"]  # psql's own default encrypts if it can
     own = ((f"{folder}/psql", ()),) if folder else ()
+    # what a person sets comes last, and wins
+    options = f"{guards.of_people()} {os.environ.get('PGOPTIONS', '')}".rstrip()
     return ShellCommand(
         (*own, ("psql", ()), ("pgcli", ())),
         env,
         "install postgresql-client (it has psql)",
         statement="-c",
+        guards={"PGOPTIONS": options},
+        note="search_path is empty: write names with their schema (public.NAME)",
     )

@@ -55,6 +55,8 @@ trap 'rm -f "$file"' EXIT
 trap 'exit 1' HUP INT TERM
 printf '*:*:*:*:%s\n' "$(printf %s "$secret" | sed 's/[:\\]/\\&/g')" >"$file"
 """
+#: Databases of apps may carry a search_path that leads to their functions.
+_PSQL = "env PGOPTIONS='-c search_path=' psql"
 _FORGET = (
     "# The server that starts next has no use for it. Written by mngdb.\nunset POSTGRES_PASSWORD\n"
 )
@@ -92,7 +94,7 @@ def container(asked: DesiredInstance, unit: Unit, *, first: bool) -> Container:
         shared=max(256 * _MB, buffers * _MB // 8),
         rescue=_rescue(asked),
         exporter=_exporter(asked) if asked.instance.monitored else None,
-        prompts=((f"a prompt of {asked.instance.unit}", f"psql{port} -U {render.ADMIN}"),),
+        prompts=((f"a prompt of {asked.instance.unit}", f"{_PSQL}{port} -U {render.ADMIN}"),),
     )
 
 

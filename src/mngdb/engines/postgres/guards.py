@@ -57,6 +57,15 @@ _OF_PROGRAMS = (
     *("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout"),
     *("tcp_user_timeout", "default_transaction_isolation", "default_transaction_deferrable"),
 )
+#: Those that a person's own session begins with, and what differs there. Names of an app's schemas
+#: have to be written out: its function or operator that fits better would run as the administrator,
+#: also in what psql itself asks for `\\d`.
+_OF_PEOPLE = (
+    *("role", "local_preload_libraries", "exit_on_error", "tcp_user_timeout"),
+    *("default_transaction_read_only", "standard_conforming_strings", "transform_null_equals"),
+    *("idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout"),
+)
+_FOR_PEOPLE = {"search_path": "", "statement_timeout": "0", "lock_timeout": "0"}
 #: The major version that brought a setting; an older server refuses the session for its name.
 _SINCE = {"transaction_timeout": 17, "idle_session_timeout": 14}
 _VERSIONS = sorted(set(_SINCE.values()))
@@ -97,6 +106,11 @@ def of_programs(version: int) -> str:
     major version."""
     wanted = {name: GUARDS[name] for name in _OF_PROGRAMS}
     return options(known_to(wanted | {"statement_timeout": "0", "row_security": "off"}, version))
+
+
+def of_people() -> str:
+    """PGOPTIONS of an administrator's own client, for a server of any version."""
+    return options(known_to({name: GUARDS[name] for name in _OF_PEOPLE} | _FOR_PEOPLE, 0))
 
 
 def before(version: int) -> int:

@@ -26,7 +26,7 @@ from mngdb.model import DesiredInstance
 _HYPOPG = (
     "what is missing is told by statistics; hypopg lets the planner try it: install "
     "postgresql-{major}-hypopg beside the server, then 'extensions: [hypopg]' of the app's right "
-    "and 'mngdb up', or CREATE EXTENSION hypopg in the database"
+    "and 'mngdb up', or CREATE EXTENSION hypopg SCHEMA public in the database"
 )
 _NO_PLANS = "plans are asked for as the apps of the file, and it has none here"
 #: Smaller than this an index is not worth a thought.

@@ -50,7 +50,7 @@ _THREADS = 4
 _SECONDS = 8.0
 
 #: Queries of who may do what.
-_OF_RIGHTS = ("overrides", "maps", "roles", "logins", "closed", "reach", "shared", "options")
+_OF_RIGHTS = ("maps", "roles", "logins", "closed", "reach", "shared", "options")
 
 T = TypeVar("T")
 Answer = Seen[list[Any]]

@@ -44,7 +44,8 @@ def place(session: Session) -> Place:
     if not found:
         raise UnobservableError(
             "pg_stat_statements is not installed in the administrator's database",
-            "'mngdb up' installs it on servers that it runs; elsewhere: CREATE EXTENSION",
+            "'mngdb up' installs it on servers that it runs; elsewhere: CREATE EXTENSION "
+            "pg_stat_statements SCHEMA public",
         )
     schema, version = found[0]
     # regnamespace has quoted the name where it must be; stats_since came with 1.11

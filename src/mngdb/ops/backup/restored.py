@@ -133,7 +133,9 @@ def shell(
     def connect() -> contextlib.AbstractContextManager[Any]:
         return engine.connect(login, LOGIN)
 
-    return become(instance, engine, given, engine.shell(given, folder), rest, connect)
+    command = engine.shell(given, folder)
+    command = command.guarded() if app is None else command
+    return become(instance, engine, given, command, rest, connect)
 
 
 def _login(
