@@ -114,13 +114,19 @@ def test_a_database_runs_nothing_of_an_app_as_the_administrator(stack: Cli) -> N
     for words, lines in [(words, "") for words in tries] + [((), "\\c shop\nSELECT now();\n")]:
         done = stack.run("shell", "postgres", "--", "-v", "ON_ERROR_STOP=1", *words, stdin=lines)
         assert (done.returncode, done.stderr) == (0, "")
-    assert sql(stack, "SELECT who FROM evil.caught", database="shop") == []
+    sql(stack, "ALTER DATABASE shop RESET statement_timeout", database="postgres")
+    caught = "SELECT DISTINCT who FROM evil.caught"
+    assert sql(stack, caught, database="shop") == []
+    trapped = Cli(stack.folder, {"PGOPTIONS": "-c search_path=evil,pg_catalog,public"})
+    for words in tries:  # each of them is one
+        trapped.ok("shell", "postgres", "--", *words)
+        assert sql(stack, caught, database="shop") == [("postgres",)]
+        sql(stack, "TRUNCATE evil.caught", database="shop")
     found = one(stack, "postgres.search-path")
     assert (found.verdict, found.severity) == ("fail", "high")
     assert "shop: evil, pg_catalog, public" in stack.run("doctor").stdout
-    sql(stack, "ALTER DATABASE shop RESET statement_timeout", database="postgres")
     stack.ok("shell", "postgres", "shop", "SELECT now()")  # as itself it has its own path
-    assert sql(stack, "SELECT who FROM evil.caught", database="shop") == [("shop",)]
+    assert sql(stack, caught, database="shop") == [("shop",)]
     sql(stack, "ALTER DATABASE shop RESET ALL", database="postgres")
     assert one(stack, "postgres.search-path").verdict == "pass"
 

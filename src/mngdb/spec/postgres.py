@@ -108,7 +108,8 @@ class PostgresGrant(DatabasesGrant):
     """Let the app create and drop databases of its own (CREATEDB), as `prisma migrate dev` and
     Django's `test` do. What it creates remains its own: `up` only closes it to PUBLIC."""
     access: Literal["owner", "readwrite", "readonly"] = "owner"
-    """`owner` can create and change tables; each database is owned by one app."""
+    """`owner` can create and change tables; each database is owned by one app. `readonly` changes
+    no table; PostgreSQL lets each login create large objects and write messages to the WAL."""
     connections: int | None = Field(default=None, ge=-1, le=10_000)
     """Maximum number of connections of this app; -1: no limit but the server's. Default: if several
     apps share a server that mngdb runs, 60 % of the connections available to apps, so that a
