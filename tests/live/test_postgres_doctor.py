@@ -217,6 +217,7 @@ SETTINGS = [
     ("local_preload_libraries", "nope", "nope cannot be loaded"),
     ("statement_timeout", "1ms", "due to statement timeout"),
     ("default_transaction_read_only", "on", "in a read-only transaction"),
+    ("search_path", "nowhere", "names no schema of shop"),
 ]
 
 
@@ -237,6 +238,17 @@ def test_a_setting_in_the_way_is_named_with_the_statement_that_helps(
     finally:
         with pg(cli, options=UNTOUCHED) as admin:
             admin.execute(f"ALTER {place} RESET {name}")
+    assert says(cli, "shop") == ""
+
+
+def test_a_database_without_the_schema_of_the_search_path_is_told_what_makes_it(cli: Cli) -> None:
+    sql(cli, "ALTER SCHEMA public RENAME TO other", database="shop")
+    try:
+        cause = json.loads(cli.run("doctor", "--json").stdout)["cause"]
+        assert """the search_path is '"$user", public'""" in cause["text"]
+        assert cause["command"].startswith("CREATE SCHEMA")
+    finally:
+        sql(cli, "ALTER SCHEMA other RENAME TO public", database="shop")
     assert says(cli, "shop") == ""
 
 

@@ -119,26 +119,36 @@ def _by_setting(access: Access, error: psycopg.Error, said: str, helps: str) -> 
     raise StepError(f"{found[0]}: {first_line(error)}", found[1]) from None
 
 
-def _home(connection: psycopg.Connection[Any]) -> str | None:
-    """The schema in which the app makes its tables. From now on names mean the server's own
-    functions and tables: those of a database's owner could have anything said of other apps."""
-    (home,) = connection.execute("SELECT /* mngdb */ pg_catalog.current_schema()").fetchone() or (
-        None,
-    )
+def _home(connection: psycopg.Connection[Any]) -> tuple[str | None, str]:
+    """The schema in which the app makes its tables, and its search_path. From now on names mean the
+    server's own functions and tables: those of a database's owner could have anything said of other
+    apps."""
+    home, path = connection.execute(
+        "SELECT /* mngdb */ pg_catalog.current_schema(), pg_catalog.current_setting('search_path')"
+    ).fetchone() or (None, "")
     connection.execute("SET /* mngdb */ search_path = pg_catalog, pg_temp")
-    return home
+    return home, path
+
+
+def _no_home(access: Access, path: str) -> NoReturn:
+    """Raises StepError: whose search_path names no schema that there is; `up` changes neither."""
+    found = carried.culprit(access, ["search_path"])
+    what = found[0] if found else f"the search_path is '{path}'"
+    text = f"{what}: it names no schema of {access.database}, so {access.user} cannot create tables"
+    raise StepError(text, found[1] if found else "CREATE SCHEMA, of a name that it has")
 
 
 def _work(
     connection: psycopg.Connection[Any],
     access: Access,
     grant: PostgresGrant,
-    home: str | None,
+    at: tuple[str | None, str],
     adopt: bool,
 ) -> str | None:
+    home, path = at
     if grant.access == "owner":
         if home is None:
-            return "no schema of its search_path exists, so it cannot create tables"
+            _no_home(access, path)
         # what is no owner yet, is told by `plan`, and works with the tables that there are
         creates = not adopt or _creates(connection, home)
         if not creates and connection.execute(_ANYTHING).fetchone() == (False,):
