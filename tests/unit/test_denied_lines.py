@@ -270,6 +270,20 @@ def test_software_is_not_offered_where_the_file_would_refuse_it() -> None:
     assert "asked" not in told(only, ("key", "get", "rq:queues"))
 
 
+@pytest.mark.parametrize("right", [
+    {"keys": "a:*", "for": ["bullmq", "socket.io"]},
+    {"keys": "a:*", "for": "rq"},
+    {"for": "socket.io"},
+])  # fmt: skip
+def test_software_is_not_offered_whose_rights_lack_the_pattern(right: dict[str, Any]) -> None:
+    """A namespace of Socket.IO: only the channels of the streams adapter begin so."""
+    literal = f"{'a:' if 'keys' in right else ''}socket.io#/chat#*"
+    refused = ("channel", "psubscribe", literal)
+    line = told(written(right, shared=True), refused)
+    assert json.dumps(literal) in line
+    assert "asked" not in line
+
+
 def test_a_pattern_is_left_out_that_another_one_includes() -> None:
     text = written({"keys": ["a:*"]}, shared=True)
     keys = ("key", "get", "x:a:1"), ("key", "get", "x:1"), ("key", "get", "LOCK_9f86d081884c7d65")

@@ -36,6 +36,11 @@ class Rights(Struct, frozen=True, forbid_unknown_fields=True):
     own: bool = False
     """Whether its names are such that nothing else can be on the instance."""
 
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """Channels, with the patterns of PSUBSCRIBE."""
+        return (*self.channels, *self.patterns)
+
     def below(self, prefix: str) -> Rights:
         """The same with a prefix filled in."""
         return self._filled(prefix, prefix.rstrip(":./-_"), _plain(prefix))

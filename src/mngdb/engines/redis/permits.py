@@ -87,7 +87,7 @@ def _line(file: _File, grant: RedisGrant, entries: Sequence[Entry], writes: froz
     if any_name:
         who = " or ".join(any_name)
         return f"if {who} asked, set in the app: {_told(grant, any_name)}\notherwise: {text}"
-    named = [*file.software([one.object for one in entries])]
+    named = [*file.software(entries)]
     return "\n".join([*named, f"otherwise: {text}"]) if named else text
 
 
@@ -152,15 +152,20 @@ def _names(preset: Preset) -> list[str]:
     ]
 
 
-def _unnamed(grant: RedisGrant, names: Iterable[str]) -> list[str]:
-    """Software that the file does not name for the app and that has most of these names, where
-    they begin with words of its own; those below the app's prefix, too."""
-    bare = [one.removeprefix(grant.prefix or "") for one in names]
+def _unnamed(grant: RedisGrant, entries: Iterable[Entry]) -> list[str]:
+    """Software that the file does not name for the app and that has most of what was refused, where
+    the names begin with words of its own; those below the app's prefix, too."""
+    prefix = grant.prefix or ""
+    bare = [(one.object.removeprefix(prefix), one.command == "psubscribe") for one in entries]
     counts: dict[str, int] = {}
     for software, preset in presets().items():
         theirs = [one for one in _names(preset) if one[0] not in "*:"]
+        heard = preset.default.heard if preset.default else ()
         if software not in grant.software:
-            counts[software] = sum(_matches(one, theirs) for one in bare)
+            # what PSUBSCRIBE is given is compared letter by letter
+            counts[software] = sum(
+                name in heard if literal else _matches(name, theirs) for name, literal in bare
+            )
     most = max(counts.values(), default=0)
     return [one for one, count in counts.items() if most and count == most]
 
@@ -214,11 +219,11 @@ class _File:
         found = [f"{one}: {it.shared(prefix)}" for one, it in every if f"+{command}" in it.alone]
         return f" ({'; '.join(found)})" if found else ""
 
-    def software(self, names: Iterable[str]) -> Iterator[str]:
+    def software(self, entries: Iterable[Entry]) -> Iterator[str]:
         """The line that names the software whose own names these are, one for each that has them:
         what it uses next is permitted then, too."""
         written = self._grant.written
-        for software in _unnamed(self._grant, names):
+        for software in _unnamed(self._grant, entries):
             had = self._grant.software
             wanted: dict[str, Sequence[str]] = {"for": [*had, software] if had else software}
             if written.channels is None and not written.for_:
