@@ -260,13 +260,15 @@ def _seen(stack: str, one: Source, seen: Callable[[int, int], None]) -> FoundSer
 
 
 def _other(at: Access, engine: AnyEngine) -> str:
-    """Which engine's server answers there instead: one that refuses the login of a stranger."""
-    stranger = Access("", at.host, at.port, "mngdb-probe", generate(), options={})
+    """Which engine's server answers there instead: one that refuses a stranger."""
     for other in registry.every():
         if other.info.name == engine.info.name:
             continue
+        # who names nobody is refused, too, and no login that was refused stays in the server's log
+        secret = None if other.info.nameless else generate()
+        stranger = Access(other.info.name, at.host, at.port, "mngdb-probe", secret)
         try:
-            with other.connect(replace(stranger, engine=other.info.name), _PROBE):
+            with other.connect(stranger, _PROBE):
                 return other.info.title
         except MngdbError as error:
             if isinstance(error, ConnectError) and error.kind in _ANSWERED:
