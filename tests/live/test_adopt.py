@@ -30,7 +30,13 @@ APPS = {
     "postgres": {
         "shop": {"databases": ["shop", "shop_test"], "create_databases": True},
         "grafana": "grafana",
-        "report": {"database": "shop", "access": "readonly"},
+        "report": {
+            "database": "shop",
+            "access": "readonly",
+            "statement_timeout": "90s",
+            "lock_timeout": "1500ms",
+            "idle_in_transaction_timeout": "90m",
+        },
         "worker": {"database": "shop", "access": "readwrite"},
         **PEOPLE,
     },
@@ -49,6 +55,7 @@ APPS = {
 }
 #: What each has to say of those that are none, by a word.
 SAID = {
+    "report": "app.token, search_path = 'sales, public', statement_timeout = '5s' in shop",
     "boss": "superuser",
     "standby": "REPLICATION",
     "readers": "no groups",
@@ -122,6 +129,7 @@ def test_a_team_is_described_and_a_fourth_app_is_added(teams: Teams, cli: Cli) -
         for name, right in given.items():
             found[name][app] = right
     assert found == APPS
+    assert "hidden-by-us" not in text
     flat = re.sub(r"\s*\n\s*# *", " ", text)
     for login, word in SAID.items():
         assert re.search(rf"{re.escape(login)}.*{re.escape(word)}", flat), login
@@ -426,6 +434,10 @@ def test_faults_are_one_sentence_and_write_nothing(teams: Teams, cli: Cli) -> No
                 ("mongodb", "mongodb", "MongoDB server, not Redis"),
             )
         },
+        **{
+            at["redis"].replace("redis:", f"{scheme}:"): (3, "is a Redis server, not")
+            for scheme in ("postgresql", "mongodb")
+        },
         at["mongodb"].replace("admin@", ""): (3, "mongodb://USER@HOST"),
         "mysql://root@127.0.0.1": (2, "is not a URL"),
         "redis://admin@127.0.0.1:99999": (2, "url"),
@@ -439,6 +451,10 @@ def test_faults_are_one_sentence_and_write_nothing(teams: Teams, cli: Cli) -> No
         assert word in done.stderr, (url, done.stderr)
         assert "Traceback" not in done.stderr
         assert not (cli.folder / "mngdb.yaml").exists()
+    shop = teams["redis"]
+    assert isinstance(shop, Redis)
+    with shop.client("admin", SECRET) as admin:  # asking whose server it is leaves no trace
+        assert "mngdb-probe" not in str(admin.execute_command("ACL", "LOG"))
     passwords.write_text("wrong\n")
     for url in at.values():
         done = cli.run("init", "--from", url, "--password-file", str(passwords))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, LiteralString
 
 from msgspec import Struct
 
 from mngdb.engines.postgres import levels
+from mngdb.engines.postgres.changes import milliseconds
 from mngdb.engines.postgres.client import Session
-from mngdb.engines.postgres.facts import Role
+from mngdb.engines.postgres.facts import Carried, Role
 from mngdb.engines.postgres.levels import Level
 from mngdb.engines.postgres.look import SPECIAL
+from mngdb.engines.postgres.roles import TIMEOUTS
 from mngdb.errors import ConnectError, UnobservableError
 from mngdb.facts.found import FoundApp, FoundServer, made_by
+from mngdb.spec.units import format_duration
 from mngdb.words import many, named
 
 #: What every server has.
@@ -32,7 +36,11 @@ _ROLES: LiteralString = """
            ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
                  WHERE m.member = r.oid ORDER BY 1),
            coalesce(r.rolvaliduntil < now(), false),
-           coalesce(shobj_description(r.oid, 'pg_authid'), '')
+           coalesce(shobj_description(r.oid, 'pg_authid'), ''),
+           ARRAY(SELECT ARRAY[split_part(one, '=', 1), substr(one, strpos(one, '=') + 1),
+                              coalesce(d.datname::text, '')]
+                 FROM pg_db_role_setting c LEFT JOIN pg_database d ON d.oid = c.setdatabase,
+                      unnest(c.setconfig) one WHERE c.setrole = r.oid ORDER BY 1)
     FROM pg_roles r WHERE r.rolname !~ '^pg_' ORDER BY r.rolname
 """
 _DATABASES: LiteralString = """
@@ -64,6 +72,7 @@ class _Role(Struct, frozen=True):
     groups: tuple[str, ...]
     expired: bool
     comment: str
+    carried: tuple[Carried, ...]
 
 
 class _Place(Struct, frozen=True):
@@ -128,10 +137,14 @@ def _name(role: _Role) -> str:
 def _roles(session: Session) -> dict[str, _Role]:
     rows = session.rows(_ROLES.replace("{special}", SPECIAL))
     found = (
-        _Role(name, login, tuple(special), limit, tuple(groups), *rest)
-        for name, login, special, limit, groups, *rest in rows
+        _Role(name, login, tuple(special), limit, tuple(groups), expired, comment, _carried(every))
+        for name, login, special, limit, groups, expired, comment, every in rows
     )
     return {role.name: role for role in found}
+
+
+def _carried(rows: Iterable[Sequence[str]]) -> tuple[Carried, ...]:
+    return tuple(Carried(*one) for one in rows)
 
 
 def _no_app(role: _Role) -> str:
@@ -226,10 +239,30 @@ def _app(role: _Role, places: Iterable[_Place], owners: dict[str, str]) -> Found
             right["create_databases"] = True
     if role.connections >= 0:
         right["connections"] = role.connections
+    timeouts, rest = _timeouts(role.carried)
+    right |= timeouts
+    notes += rest
     others = [other.name for _, other in ranked[1:] if other.name not in same]
     if others:
         notes.append(f"also has rights in {_listed(others)}, which stay")
     return FoundApp(role.name, right, tuple(notes))
+
+
+def _timeouts(every: Iterable[Carried]) -> tuple[dict[str, str], list[str]]:
+    """Of what a login's sessions begin with (ALTER ROLE … SET): the keys of the file, and the rest
+    for people."""
+    keys: dict[str, str] = {}
+    rest: list[str] = []
+    for one in every:
+        duration = None if one.database else milliseconds(one.value)
+        if one.name in TIMEOUTS and duration is not None:
+            keys[TIMEOUTS[one.name]] = format_duration(timedelta(milliseconds=duration))
+            continue
+        # in settings of their own some keep keys
+        value = "" if "." in one.name else f" = '{one.value}'"
+        rest.append(f"{one.name}{value}" + (f" in {one.database}" if one.database else ""))
+    what = "the settings" if len(rest) > 1 else "the setting"
+    return keys, [f"has {what} {', '.join(rest)}: ALTER ROLE … SET stays as it is"] if rest else []
 
 
 def _alike(name: str, right: Mapping[str, Any], rank: int, other: _Place) -> bool:

@@ -94,3 +94,11 @@ def canonical(value: str, setting: Setting, bare: str = "") -> str | float | boo
     if setting.kind == "enum":
         return text.lower()
     return re.sub(r"\s*,\s*", ",", text)
+
+
+def milliseconds(value: str) -> int | None:
+    """What a setting of milliseconds comes to, `30s` or `30000`; None: it is in no such form."""
+    match = _QUANTITY.fullmatch(value.strip())
+    if match is None or (match[2] or "ms") not in _UNITS:
+        return None
+    return round(float(match[1]) * _UNITS[match[2] or "ms"] / _UNITS["ms"])

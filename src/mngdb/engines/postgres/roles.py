@@ -19,6 +19,12 @@ from mngdb.words import many
 
 MakeStep = Callable[[Action, str, str, Callable[[Session], None]], Step[Session]]
 _ME = SQL("CURRENT_USER")
+#: Settings of a role that the file has keys for.
+TIMEOUTS = {
+    "statement_timeout": "statement_timeout",
+    "lock_timeout": "lock_timeout",
+    "idle_in_transaction_session_timeout": "idle_in_transaction_timeout",
+}
 
 
 def login_of(asked: DesiredInstance, name: str, found: Role) -> logins.Login:
@@ -221,11 +227,7 @@ def password(role: str, secret: Secret) -> sql.Composed:
 
 def settings(grant: PostgresGrant) -> dict[str, str]:
     """Role settings in milliseconds; '' for the server's default."""
-    times = {
-        "statement_timeout": grant.statement_timeout,
-        "lock_timeout": grant.lock_timeout,
-        "idle_in_transaction_session_timeout": grant.idle_in_transaction_timeout,
-    }
+    times = {name: getattr(grant, key) for name, key in TIMEOUTS.items()}
     return {k: str(int(v.total_seconds() * 1000)) if v else "" for k, v in times.items()}
 
 
