@@ -121,7 +121,7 @@ def test_a_prefix_reaches_what_the_app_makes_and_whoever_reads_it(cli: Cli) -> N
     assert value(cli, f"{_OWNER}'tenant_2'") == "shop"
     sql(cli, "CREATE DATABASE tenant_3 OWNER blog")
     assert "tenant_3 of blog is named like those of shop" in str(cli.json("plan")["remarks"])
-    assert _steps(cli) == []
+    assert _steps(cli) == ["database tenant_3: PUBLIC's right to connect"]
     sql(cli, "DROP DATABASE tenant_3")
     assert _checks(cli) == []
     for app, database in (("report", "shop_test"), ("blog", "tenant_1"), ("shop", "blog")):
@@ -141,6 +141,28 @@ def test_both_logins_of_a_rotation_create_databases(cli: Cli) -> None:
     assert _steps(cli) == []
     assert _checks(cli) == []
     cli.ok("rotate", "shop", "--now")
+
+
+def test_what_an_app_made_under_its_former_name_is_closed_and_told(cli: Cli) -> None:
+    sql(cli, "CREATE DATABASE tenant_0", "CREATE DATABASE loose", app="shop")
+    cli.write(renamed := FILE.replace("  shop:\n", "  market:\n"))
+    cli.ok("up")
+    assert _steps(cli) == []
+    names = "ARRAY['tenant_0', 'loose']"
+    public = (
+        "SELECT count(*) FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))"
+    )
+    assert value(cli, f"{public} WHERE grantee = 0 AND datname = ANY({names})") == 0
+    done = cli.run("doctor", "market")
+    assert "tenant_0" in done.stdout
+    assert "owned by shop, whose login is disabled" in done.stdout
+    assert "under 'databases' of market, name each" in done.stdout
+    cli.write(renamed.replace('"tenant_*"], create', 'tenant_0, "tenant_*"], create'))
+    cli.ok("up")
+    assert value(cli, f"{_OWNER}'tenant_0'") == "market"
+    cli.write(FILE)
+    cli.ok("up")
+    sql(cli, "DROP DATABASE tenant_0", "DROP DATABASE loose")
 
 
 def test_a_mongodb_app_changes_what_it_may_make(cli: Cli) -> None:

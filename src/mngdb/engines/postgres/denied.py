@@ -199,7 +199,10 @@ def _access(grants: Mapping[str, PostgresGrant], right: _Right, one: Refusal) ->
         if other.database == grant.database and other.access == "owner"
     ]  # fmt: skip
     if grant.access == "owner" or one.verb in SELECT | WRITES:
-        return "it belongs to another role: 'mngdb plan' shows what 'mngdb up' changes"
+        return (
+            "it belongs to another role: 'mngdb plan' shows what 'mngdb up' changes, or what the "
+            "file has to name"
+        )
     if owner:
         return f"{owner[0]} owns the database and has to do it, or grant it"
     return right.offer("access", "owner")

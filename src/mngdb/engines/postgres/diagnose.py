@@ -14,6 +14,7 @@ from mngdb.engines.postgres.causes import first_line
 from mngdb.engines.postgres.client import as_app
 from mngdb.errors import ConnectError, LackingError, StepError
 from mngdb.model import Access, DesiredInstance
+from mngdb.secret import app_of
 from mngdb.spec.postgres import PostgresGrant
 from mngdb.words import named
 
@@ -40,6 +41,17 @@ _TABLES = """
     WHERE NOT n.usable OR c.missing IS NOT NULL OR c.excess IS NOT NULL
     ORDER BY 2 LIMIT 1
 """
+
+#: Databases of disabled logins that are named like an app's own, by owner.
+_BEHIND = """
+    SELECT /* mngdb */ rolname, array_agg(datname::text ORDER BY datname)
+    FROM pg_database JOIN pg_roles ON pg_roles.oid = datdba
+    WHERE NOT rolcanlogin AND NOT pg_has_role(datdba, 'USAGE') AND datname <> ALL(%s)
+      AND EXISTS (SELECT FROM unnest(%s::text[]) one WHERE starts_with(datname, one))
+    GROUP BY 1 ORDER BY 1 LIMIT 1
+"""
+#: Of such databases so many are named.
+_SHOWN = 3
 
 #: Whether there is something to work with: a table, or the right to create a schema.
 _ANYTHING = """
@@ -85,6 +97,7 @@ def _examined(access: Access, grant: PostgresGrant, adopt: bool) -> str | None:
                 _power(connection, access, grant, adopt)
                 or _work(connection, access, grant, home, adopt)
                 or _lacking(connection, grant)
+                or _left_behind(connection, access, grant)
             )
         except psycopg.errors.DiskFull:
             text = "PostgreSQL's disk is full: reads work, writes fail"
@@ -235,4 +248,23 @@ def _lacking(connection: psycopg.Connection[Any], grant: PostgresGrant) -> str |
         return f"the extension {name} is not installed"
     raise LackingError(
         lacks(name), "'mngdb plan' names its package; or remove it from 'extensions'"
+    )
+
+
+def _left_behind(
+    connection: psycopg.Connection[Any], access: Access, grant: PostgresGrant
+) -> str | None:
+    """Raises LackingError for databases that the file names by their beginning and that a login
+    made whose app left the file, by a new name of the app for one."""
+    if grant.access != "owner" or not grant.prefixes:
+        return None
+    found = connection.execute(_BEHIND, ([*grant.names], [*grant.prefixes])).fetchone()
+    if found is None:
+        return None
+    owner, names = found
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    some, app = ", ".join(names[:_SHOWN]) + more, app_of(access.user)
+    raise LackingError(
+        f"{some}: named like the databases of {app}, and owned by {owner}, whose login is disabled",
+        f"under 'databases' of {app}, name each that is to be its own",
     )

@@ -281,6 +281,11 @@ class _Planner:
             text = f"PUBLIC's right to connect{outsiders.locked_out(found, users)}"
             yield self.statement("revoke", f"database {name}", text, statement)
 
+    def shut(self, name: str, found: Database) -> Iterator[Step[Session]]:
+        """A database of a login of this stack, which no app gets, is closed to everybody else."""
+        if found.owner in self.facts.roles.keys() - self.held and not self.adopt:
+            yield from self.closed(name, found, passing=True)
+
     def database(self, name: str) -> Iterator[Step[Session]]:
         users = {a: g for a, g in self.users.of(name).items() if a not in self.held}
         if not users:
@@ -293,6 +298,7 @@ class _Planner:
                 "does not get it",
                 f"name it under 'databases' of {owner}, or choose another beginning there",
             )
+            yield from self.shut(name, found)
             return
         if self.adopt and found is not None and not self.allowed(what):
             yield from self.adopted(name, owner, users, found)
@@ -472,6 +478,8 @@ class _Planner:
             yield from self.closed(name, found, passing=True)
         elif found.owner in apps:
             yield from self.owned(name, None, found)
+        else:
+            yield from self.shut(name, found)
         for app in apps:
             yield from rights.left(self.step, name, app, found)
 
