@@ -33,6 +33,7 @@ from mngdb.facts.denied import (
     key_shape,
     shape,
     tells,
+    told,
 )
 from mngdb.model import DesiredInstance
 from mngdb.ops import denied as ops
@@ -76,6 +77,21 @@ def of_postgres(*lines: str, probes: Sequence[Probe] = ()) -> dict[str, Denied]:
     wanted = asked("postgres", **grants)
     found = postgres.look(session, wanted, Evidence(iter([written(*lines)]), always, probes)).found
     return {one.what: one for one in found}
+
+
+def test_a_refusal_of_tomorrow_is_told_as_that_and_of_no_concern() -> None:
+    """The clock was ahead, and was set back: no refusal is just now until then."""
+    line = "42501 shop@shop\tapp\tERROR:  permission denied for table t"
+    tomorrow = f"{datetime.now(ZoneInfo('Asia/Seoul')) + timedelta(days=1):%Y-%m-%d %H:%M:%S}"
+    log = written(line).decode().replace(AT[:19], tomorrow).encode()
+    session: Any = SimpleNamespace(rows=lambda _: [("Asia/Seoul", PREFIX, ["shop"])])
+    wanted = asked("postgres", shop=PostgresGrant(database="shop"))
+    (found,) = postgres.look(session, wanted, Evidence(iter([log]), always)).found
+    assert found.over
+    assert told([found]).endswith("(1 time, at a time still to come: the clock was ahead)")
+    (now,) = of_postgres(line).values()
+    assert not now.over
+    assert told([now]).endswith(" ago)")
 
 
 def test_the_statement_gives_its_first_word_alone() -> None:

@@ -48,6 +48,8 @@ _SECRET = 8
 _WIDE = 80
 #: How alike two names are of which one is mistyped.
 _NEAR = 0.75
+#: Seconds by which a moment that is still to come may be one of now.
+_AHEAD = 60.0
 #: Seconds by which moments may differ that are the same.
 _SLACK = 0.1
 
@@ -62,7 +64,7 @@ class Denied(Struct, frozen=True):
     """The line of the file that would permit it, or why none would; several in lines of text."""
     times: int
     age: float
-    """Seconds since the last time."""
+    """Seconds since the last time; below zero: the clock was ahead then, and nobody knows."""
     mild: bool = False
     """Whether the app's rights are not the cause: a login with another password, a session that
     was idle for too long."""
@@ -223,8 +225,12 @@ def grouped(
     for one in refusals:
         by[one.login, one.what].append(one)
 
+    def age(one: R) -> float:
+        return now - one.at if one.at > now + _AHEAD else max(0.0, now - one.at)
+
     def fresh(one: R) -> bool:
-        return evidence.recent(app_of(one.login), now - one.at)
+        # of a clock that was set back: who is still refused is so at a moment of now, too
+        return age(one) >= 0 and evidence.recent(app_of(one.login), age(one))
 
     besides: dict[tuple[str, bool], list[R]] = defaultdict(list)
     for same in by.values():
@@ -235,13 +241,13 @@ def grouped(
             what,
             remedy(same[-1], besides[app_of(login), fresh(same[-1])]),
             len(same),
-            max(0.0, now - same[-1].at),
+            age(same[-1]),
             mild=mild(same[-1]),
             over=not fresh(same[-1]),
         )
         for (login, what), same in by.items()
     ]
-    return tuple(sorted(found, key=lambda one: one.age))
+    return tuple(sorted(found, key=lambda one: (one.age < 0, one.age)))
 
 
 def shape(name: str) -> str:
@@ -364,11 +370,15 @@ def tells(denied: Iterable[Denied], problem: str | None) -> bool:
 def told(denied: Iterable[Denied]) -> str:
     """Refusals in one sentence, those that a line permits first."""
     every = sorted(denied, key=lambda one: one.hopeless)
-    parts = [
-        f"{one.what} ({many(one.times, 'time')}, last {span(one.age)} ago)" for one in every[:SHOWN]
-    ]
+    parts = [f"{one.what} ({many(one.times, 'time')}, {_last(one)})" for one in every[:SHOWN]]
     more = len(every) - SHOWN
     return "; ".join([*parts, *([f"and {more} more"] if more > 0 else [])])
+
+
+def _last(one: Denied) -> str:
+    if one.age < 0:
+        return "at a time still to come: the clock was ahead"
+    return f"last {span(one.age)} ago"
 
 
 def remedies(denied: Iterable[Denied]) -> list[str]:
