@@ -444,6 +444,8 @@ class ShellCommand(Struct, frozen=True):
     """Arguments by which the first program does, in a container whose version is known."""
     statement: str = ""
     """The client's option before a statement. Empty: a statement needs none."""
+    verbs: frozenset[str] = frozenset()
+    """First words of its commands, in lower case. Empty: they are known by their form."""
     guards: Mapping[str, str] = {}
     """Environment of an administrator, in whose session no code of apps may run unasked."""
     note: str = ""

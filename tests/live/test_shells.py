@@ -137,6 +137,17 @@ def test_what_a_person_sets_wins_in_the_administrators_client(stack: Cli) -> Non
     assert (stack.ok(*asked), path.ok(*asked)) == ("\n", "public\n")
 
 
+@pytest.mark.parametrize("words", [
+    ("postgres", "shp", "select 1"), ("postgres", "nobody", "select 1"), ("postgres", "shp"),
+    ("redis", "shp", "get", "x"), ("redis", "shp"), ("mongodb", "shp", "show dbs"),
+])  # fmt: skip
+def test_a_mistyped_app_is_told_and_nothing_runs(stack: Cli, words: tuple[str, ...]) -> None:
+    done = stack.run("shell", *words, stdin="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"no app named '{words[1]}'" in done.stderr
+    assert ("did you mean 'shop'?" in done.stderr) is (words[1] == "shp")
+
+
 def test_arguments_after_two_dashes_go_to_the_client(stack: Cli) -> None:
     done = stack.run("shell", "redis", "--app", "shop", "--", "SET", "shop:1", "x")
     assert (done.returncode, done.stdout.strip()) == (0, "OK"), done.stderr

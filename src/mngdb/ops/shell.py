@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from mngdb.errors import ConnectError, MngdbError, UsageError
 from mngdb.model import Access, ShellCommand
 from mngdb.ops.access import LOGIN
 from mngdb.ops.context import Context
+from mngdb.spec.problems import did_you_mean, none_named
 
 
 class Conversation(Struct, Generic[S]):
@@ -55,6 +57,8 @@ def shell(
             yield session
 
     talk = _conversation(engine, access, rest, connect)
+    if app is None and not (talk and talk.statement):
+        _no_app(command, rest, [*found.grants])
     for_people = not rest or (talk is None and not command.words(rest)[0].startswith("-"))
     if app is None and found.grants and for_people and sys.stdin.isatty():
         context.warn(f"note: this is the administrator; an app: mngdb shell {instance} APP")
@@ -69,6 +73,19 @@ def shell(
             env = {**os.environ, **context.environ, **command.env}
             os.execvpe(inside[0], [*inside, *command.words(rest)], env)  # noqa: S606
     return become(instance, engine, access, command, rest, connect)
+
+
+def _no_app(command: ShellCommand, rest: tuple[str, ...], apps: list[str]) -> None:
+    """Raises UsageError for a first word that is a mistyped app: the administrator would run it, or
+    the client take it for a database, and the next word for its user."""
+    word = rest[0] if rest else ""
+    if not re.fullmatch(r"\w[\w-]*", word) or word.isupper() or word.lower() in command.verbs:
+        return
+    if command.words(rest) != rest:
+        return  # a statement
+    user = bool(command.statement and rest[1:] and not rest[1].startswith("-"))
+    if user or did_you_mean(word, apps):
+        raise none_named("app", word, apps)
 
 
 def _conversation(
