@@ -25,6 +25,7 @@ from mngdb.ops.ci import render
 from mngdb.ops.context import Context
 from mngdb.ops.variables import variables
 from mngdb.secret import Secret
+from mngdb.spec import driver_names
 from mngdb.spec.engine_info import DRIVERS, ENGINE_INFO
 from mngdb.spec.load import load
 from tests.checks.judge import opened
@@ -122,6 +123,8 @@ def test_frameworks_call_the_second_server_by_its_name(tmp_path: Path) -> None:
     ("env", "said"),
     [
         ("{for: djagno}", "unknown driver 'djagno' (did you mean 'django'?)"),
+        ("{for: Hibernate}", "unknown driver 'Hibernate' (did you mean 'jdbc'?)"),
+        ("{for: celery}", "'for' stands beside 'env': {for: celery, env: …}"),
         ("{for: [node, ioredis]}", "node and ioredis are both for Redis"),
         ("{prefix: DB_}", "write prefix: {redis: REDIS_, postgres: POSTGRES_, mongodb: MONGODB_}"),
         ("{prefix: {postgres: A_, redis: A_}}", "two instances have the same prefix"),
@@ -202,6 +205,11 @@ def test_a_file_for_another_driver_is_told(cli: Cli) -> None:
     assert remedy("my.env", "--app", "shop", "--app", "mail") == "mngdb env APP --write my.env"
 
 
+def test_what_is_meant_for_a_driver_is_one() -> None:
+    assert {*driver_names.DRIVER_OF.values()} <= {*DRIVERS}
+    assert not driver_names.DRIVER_OF.keys() & {*DRIVERS}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -210,6 +218,8 @@ def test_a_file_for_another_driver_is_told(cli: Cli) -> None:
         (["shop", "--for", "djnago"], "did you mean 'django'?"),
         (["shop", "--for", "Spring"], "did you mean 'spring'?"),
         (["shop", "--for", "ioredis,jdbc"], "repeat --for"),
+        (["shop", "--for", "bullmq"], "did you mean 'ioredis'?"),
+        (["shop", "--for", "celery"], "'for' stands beside 'env'"),
         (["check", "--for", "shell"], "unknown driver 'shell'"),
     ],
 )

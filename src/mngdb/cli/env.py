@@ -11,7 +11,6 @@ import click
 from mngdb.cli.common import Options, common, say, say_json, tell, verbatim
 from mngdb.errors import UsageError
 from mngdb.spec.engine_info import DRIVERS
-from mngdb.spec.problems import near
 from mngdb.words import many
 
 #: What `--for` takes besides drivers: how the lines are written, or where an app reads them.
@@ -54,9 +53,11 @@ def _known(*formats: str) -> Callable[[click.Context, click.Parameter, tuple[str
     def check(
         ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
     ) -> tuple[str, ...]:
+        from mngdb.spec.driver_names import unknown_driver
+
         known = [*formats, *DRIVERS]
         for value in values:
-            text = f"unknown driver {value[:40]!r}{near(value.lower(), known)}"
+            text = unknown_driver(value, known)
             if "," in value:
                 text = f"{value[:40]!r} has several names: repeat --for"
             if value not in known:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mngdb.spec.base import BaseGrant, BaseInstance, Model, located
+from mngdb.spec.driver_names import unknown_driver
 from mngdb.spec.engine_info import DRIVERS, ENGINE_INFO
 from mngdb.spec.names import InstanceName
 from mngdb.spec.problems import Problem, near
@@ -25,7 +26,7 @@ _PROCESS = re.compile(
 
 def _driver(value: str) -> str:
     if value not in DRIVERS:
-        raise ValueError(f"unknown driver {value[:40]!r}{near(value, DRIVERS)}")
+        raise ValueError(unknown_driver(value, DRIVERS))
     return value
 
 
