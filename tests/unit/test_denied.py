@@ -21,7 +21,7 @@ from mngdb.engines.postgres import denied as postgres
 from mngdb.engines.postgres import refusals as postgres_log
 from mngdb.engines.postgres.render import PREFIX
 from mngdb.engines.redis import denied as redis
-from mngdb.errors import UnobservableError
+from mngdb.errors import UnobservableError, UsageError
 from mngdb.facts.denied import (
     NO_LINE,
     PERMITTED,
@@ -170,6 +170,24 @@ def test_how_a_server_gets_extensions_that_it_lacks() -> None:
     assert there[0].remedy.endswith("; or remove it from 'extensions'")
     assert tells(there, available.lacks("vector"))
     assert not tells(there, available.lacks("vect"))
+
+
+@pytest.mark.parametrize(("names", "said", "unsaid"), [
+    (["pg_trgn"], "write 'pg_trgm' in place of 'pg_trgn'", "install"),
+    (["pgvector"], "write 'vector' in place of 'pgvector'", "install"),
+    (["uuid", "vector"], "'version: 18'", "or remove it from the file; write"),
+    (["pglogical"], "install the package with it", "write"),
+])  # fmt: skip
+def test_a_mistyped_extension_is_told_with_the_one_that_is_meant(
+    names: list[str], said: str, unsaid: str
+) -> None:
+    wanted = asked("postgres", shop=PostgresGrant(database="shop", extensions=names))
+    cast("Any", wanted.instance).tls = False
+    facts: Any = SimpleNamespace(databases={}, unavailable=frozenset(names))
+    with pytest.raises(UsageError) as caught:
+        available.need_available(wanted, facts)
+    assert said in (caught.value.hint or "")
+    assert unsaid not in (caught.value.hint or "")
 
 
 def test_a_session_that_was_idle_for_too_long_is_told_as_a_warning() -> None:

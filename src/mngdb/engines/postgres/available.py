@@ -5,6 +5,7 @@ https://www.postgresql.org/docs/current/view-pg-available-extensions.html
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mngdb.engines.postgres.client import Session
     from mngdb.engines.postgres.facts import Facts
 
+#: How alike a name has to be to that of an extension that is meant.
+_ALIKE = 0.8
 DOCS = "docs/servers.md#extensions"
 #: Extensions that come in Debian's package of the server, of those that not every program brings.
 _CONTRIB = frozenset({"pgcrypto", "sslinfo", "uuid-ossp", "xml2"})
@@ -38,6 +41,17 @@ _PACKAGES = {
     "vector": "pgvector",
 }
 
+#: Those that come with PostgreSQL, which every package of the server has.
+_USUAL = (
+    *("amcheck", "bloom", "btree_gin", "btree_gist", "citext", "cube", "dblink", "dict_int"),
+    *("earthdistance", "file_fdw", "fuzzystrmatch", "hstore", "intarray", "isn", "lo", "ltree"),
+    *("pageinspect", "pg_buffercache", "pg_prewarm", "pg_stat_statements", "pg_trgm"),
+    *("pg_visibility", "pg_walinspect", "pgrowlocks", "pgstattuple", "postgres_fdw", "seg"),
+    *("tablefunc", "tcn", "tsm_system_rows", "tsm_system_time", "unaccent"),
+)
+_KNOWN = {*_USUAL, *_CONTRIB, *_PACKAGES}
+#: What people write, to the extension of that meaning.
+_MEANT = {"pgvector": "vector", "uuid": "uuid-ossp", "trgm": "pg_trgm", "trigram": "pg_trgm"}
 #: pip's PostgreSQL that has pgvector; that of the default version has not.
 _WITH_VECTOR = "18"
 
@@ -88,11 +102,22 @@ def _need(asked: DesiredInstance, lacking: Sequence[tuple[str, str]]) -> None:
         program = asked.site.program if asked.site else None
         if program and program.folder:
             where += f" (PostgreSQL {program.version} in {program.folder})"
+        names = dict.fromkeys(name for _, name in lacking)
+        meant = {name: found for name in names if (found := _meant(name))}
+        hints = [f"write {found!r} in place of {name!r}" for name, found in meant.items()]
+        if others := [name for name in names if name not in meant]:
+            hints += [how(asked, others), "or remove it from the file"]
         raise UsageError(
             f"the extension{'s' * several} {', '.join(texts)} {'are' if several else 'is'} "
             f"not available on {where}",
-            f"{how(asked, [name for _, name in lacking])}; or remove it from the file: {DOCS}",
+            f"{'; '.join(hints)}: {DOCS}",
         )
+
+
+def _meant(name: str) -> str:
+    """The extension that a mistyped name is nearest to; empty: it may be any other one."""
+    close = difflib.get_close_matches(name, _KNOWN, n=1, cutoff=_ALIKE)
+    return "" if name in _KNOWN else _MEANT.get(name, "".join(close))
 
 
 def lacks(*names: str) -> str:
