@@ -152,6 +152,18 @@ def test_a_library_that_is_not_there_lets_nobody_in_until_up_takes_it_back(cli: 
             pass
 
 
+def test_a_library_that_lets_nobody_into_a_database_that_an_app_created(cli: Cli) -> None:
+    right = '{{postgres: {{databases: [evil, "evil_*"], create_databases: true}}}}'
+    cli.write(_FILE.replace("{{postgres: evil}}", right).format(more=""))
+    cli.ok("up")
+    setting = "ALTER DATABASE evil_2 SET local_preload_libraries = 'nonsense'"
+    sql(cli, "CREATE DATABASE evil_2", setting, app="evil")
+    assert "reset local_preload_libraries" in cli.run("plan").stdout
+    cli.ok("up")
+    assert value(cli, "SELECT 1", "evil", database="evil_2") == 1
+    sql(cli, "DROP DATABASE evil_2", app="evil")
+
+
 def test_a_preload_setting_of_an_apps_adds_no_other_to_a_session_of_the_administrators(
     cli: Cli,
 ) -> None:

@@ -179,6 +179,7 @@ def test_rules_that_harm_the_management_are_refused_everywhere(rule: str) -> Non
         *("+flushdb", "+flushall", "+flushall|async", "+swapdb", "+keys", "+client|list"),
         *("+client|kill", "+function", "+function|flush", "+script|flush", "+pubsub", "+randomkey"),
         *("+client|unblock", "+client|tracking", "+commandlog|get", "+script|show", "+slowlog|get"),
+        *("+function|stats", "+hotkeys"),
     ],
 )
 def test_rules_that_harm_others_are_for_an_instance_of_its_own(rule: str) -> None:

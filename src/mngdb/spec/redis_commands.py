@@ -68,6 +68,8 @@ _NEIGHBOURS = {
     "function|dump": "functions are the server's, not one app's",
     "function|kill": "it ends the scripts of other apps",
     "function|list": "functions are the server's, not one app's",
+    "function|stats": "it shows the commands of other apps",
+    "hotkeys": "it shows the keys of other apps",
     "script|flush": "it removes the scripts of all apps",
     "script|kill": "it ends the scripts of other apps",
     "script|show": "it shows the scripts of other apps",

@@ -67,6 +67,7 @@ def let_in(statement: Statement, found: Lockout) -> Step[Session]:
         target = SQL("ROLE {} IN DATABASE {}").format(role, database)
         what = f"role {found.role}"
     reset = SQL("ALTER {} RESET {}").format(target, Identifier(found.name))
+    reset = if_there(reset) if found.database else reset
     return statement(
         "change", what, f"reset {found.name}, which blocks all logins: {found.why}", reset
     )

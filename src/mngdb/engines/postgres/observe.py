@@ -58,7 +58,9 @@ SELECT coalesce(d.datname, ''), coalesce(r.rolname, ''), substr(one, 25)
 FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase
      LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) one
 WHERE one LIKE 'local\\_preload\\_libraries=%%'
-  AND (d.datname = ANY(%s) OR r.rolname = ANY(%s)) AND coalesce(d.datallowconn, true)
+  AND (d.datname = ANY(%s) OR r.rolname = ANY(%s)
+       OR EXISTS (SELECT FROM unnest(%s::text[]) one WHERE starts_with(d.datname, one)))
+  AND coalesce(d.datallowconn, true)
 """
 
 
@@ -375,9 +377,10 @@ def _lockouts(
 ) -> tuple[Lockout, ...]:
     """Libraries that databases of the file and logins of apps load at the start of each session,
     and that there are not. Tried out: what loads is nobody's fault."""
-    names = named(asked.instance.granted(PostgresGrant).values())
+    grants = asked.instance.granted(PostgresGrant).values()
+    prefixes = [prefix for grant in grants for prefix in grant.prefixes]
     found = []
-    for database, role, value in session.rows(_PRELOADED, names, list(roles)):
+    for database, role, value in session.rows(_PRELOADED, named(grants), list(roles), prefixes):
         if not guards.plain(value):
             found.append(Lockout(database, role, _PRELOAD, "no library has such a name"))
             continue
@@ -387,5 +390,7 @@ def _lockouts(
         except ConnectError as error:
             if error.kind == "down":
                 raise
+            if error.kind == "database":
+                continue  # an app that creates databases dropped it meanwhile
             found.append(Lockout(database, role, _PRELOAD, error.message))
     return tuple(found)
