@@ -88,10 +88,11 @@ def _take(path: Path, patience: float) -> int:
             dead = pid is not None and not Path(f"/proc/{pid}").exists()
             short = dead or command == _ENDED or command.startswith(f"mngdb {AGENT} ")
             if time.monotonic() - begun > (_PATIENCE_DEAD if short and patience > 0 else patience):
+                hint = "wait until it finishes, then try again"
+                if pid is not None and _stopped(pid):
+                    hint = f"it is stopped: kill -CONT {pid} ('fg' in its terminal) continues it"
                 raise LockedError(
-                    f"another mngdb is working on this stack: {command}",
-                    "wait until it finishes, then try again",
-                    command,
+                    f"another mngdb is working on this stack: {command}", hint, command
                 ) from None
             time.sleep(0.02)
             continue
@@ -99,6 +100,14 @@ def _take(path: Path, patience: float) -> int:
         if os.fstat(handle).st_nlink:
             return handle
         os.close(handle)
+
+
+def _stopped(pid: int) -> bool:
+    """Whether a process was stopped without being ended: by Ctrl-Z, say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False  # it has ended
 
 
 def _holder(handle: int) -> tuple[str, int | None]:

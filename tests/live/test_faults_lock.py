@@ -47,7 +47,7 @@ def test_the_second_command_names_the_first_and_exits_1(cli: Cli, command: str) 
     faults.go_on(first)
     assert second.returncode == 1
     assert f"another mngdb is working on this stack: mngdb up (pid {first.pid})" in second.stderr
-    assert "wait until it finishes" in second.stderr
+    assert f"it is stopped: kill -CONT {first.pid}" in second.stderr
     out, said = first.communicate(timeout=300)
     assert first.returncode == 0, out + said
     faults.sound(cli, {"mng-redis"})
@@ -72,6 +72,10 @@ def test_a_command_waits_for_one_that_is_about_to_end(
     looks: list[float] = []
     with ExitStack() as first:
         first.enter_context(lock(path, "first"))
+
+        with pytest.raises(LockedError) as caught, lock(path, "second", 0):
+            pass
+        assert caught.value.hint == "wait until it finishes, then try again"
 
         def wait(seconds: float) -> None:
             looks.append(seconds)

@@ -102,7 +102,9 @@ def _lines(node: Node, first: str, rest: str) -> list[str]:
     who = click.style(pid, bold=True) + f" {plain(one.app or one.kind)}"
     where = f" in {plain(one.database)}" if one.database else ""
     if one.waiting is None:
-        text = f"{who}{where}, {one.state or one.kind}, transaction open for {span(one.age)}"
+        # an advisory lock outlives its transaction
+        since = "connected" if one.state == "idle" else "transaction open"
+        text = f"{who}{where}, {one.state or one.kind}, {since} for {span(one.age)}"
     else:
         text = f"{who}{where} waits {span(one.waiting)} for {plain(one.wants)}"
     if node.frees and not first:

@@ -29,7 +29,7 @@ class Backend(Struct, frozen=True):
     """PostgreSQL's backend_type: client backend, autovacuum worker, walsender, …"""
     state: str
     age: float
-    """Since its transaction began."""
+    """Since its transaction began; of a session that has none, since it connected."""
     waiting: float | None
     """Since it began to wait; None: it does not."""
     wants: str

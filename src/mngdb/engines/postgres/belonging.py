@@ -50,13 +50,14 @@ def maker(grants: Grants, found: Database) -> str:
 
 
 def unused(grants: Grants, users: Users, facts: Facts) -> list[tuple[str, str]]:
-    """Databases that no app uses, with their sizes."""
+    """Databases that no app uses, with their sizes; but for those of another project."""
     closed = facts.roles.keys() - grants.keys()  # told with what they own
+    theirs = {name for o in facts.outsiders if o.name in facts.namesakes for name in o.owns}
     found = []
     for name, size in facts.unnamed.items():
         known = facts.databases.get(name)
         told = known is not None and (known.owner in closed or maker(grants, known))
-        if not (told or users.of(name)):
+        if not (told or name in theirs or users.of(name)):
             found.append((name, size))
     return found
 
