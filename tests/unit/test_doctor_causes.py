@@ -15,7 +15,7 @@ from mngdb.facts.doctor import (
     StackFacts,
     Trouble,
 )
-from mngdb.facts.host import LargeLog
+from mngdb.facts.logs import LargeLog
 from mngdb.findings import Seen
 
 LOGIN = Denied("shop", "a login", "another password", 8, 1.0, mild=True)

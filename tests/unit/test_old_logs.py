@@ -15,7 +15,7 @@ import pytest
 from mngdb.agent import old_logs
 from mngdb.agent.watch import set_aside
 from mngdb.errors import MngdbError
-from mngdb.facts.host import LargeLog
+from mngdb.facts.logs import LargeLog
 from mngdb.ops import logs
 from mngdb.spec.file import Logs
 from mngdb.targets.process.logs import LOG_MAX

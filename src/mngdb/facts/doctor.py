@@ -8,8 +8,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from mngdb.facts.denied import Denials, Denied
-from mngdb.facts.host import Folder, LargeLog
+from mngdb.facts.host import Folder
 from mngdb.facts.locks import Node
+from mngdb.facts.logs import LargeLog
 from mngdb.facts.sessions import Sessions
 from mngdb.findings import Finding, Seen
 

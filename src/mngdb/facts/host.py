@@ -51,23 +51,6 @@ class Folder(Struct, frozen=True):
     """Where the file system is mounted."""
 
 
-class LargeLog(Struct, frozen=True):
-    """A log that the agent is to keep whole and cannot set aside: its disk has no room for a
-    copy. Bytes."""
-
-    folder: str
-    size: int
-    free: int
-
-    @property
-    def text(self) -> str:
-        """What is wrong, after the name of its unit."""
-        return (
-            f"its log has {self.size >> 20} MB, goes on growing and cannot be set aside: "
-            f"{self.free >> 20} MB are free under {self.folder}"
-        )
-
-
 class ServerFacts(Struct, frozen=True):
     """One server of ours."""
 

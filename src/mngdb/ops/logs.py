@@ -9,7 +9,7 @@ from threading import Thread
 
 from mngdb import room
 from mngdb.errors import MngdbError, UnobservableError, UsageError, of_system
-from mngdb.facts.host import LargeLog
+from mngdb.facts.logs import LargeLog
 from mngdb.ops.agent import AgentUnit
 from mngdb.ops.context import Context
 from mngdb.spec.agent import AGENT
