@@ -20,6 +20,7 @@ from mngdb.spec.conflicts import conflicts, unkept
 from mngdb.spec.engine_info import DRIVERS, ENGINE_INFO
 from mngdb.spec.engine_models import MODELS
 from mngdb.spec.file import StackFile
+from mngdb.spec.presets import presets
 from mngdb.spec.problems import KEY, Problem, did_you_mean, near, spec_error
 from mngdb.spec.source import Document, Trail
 from mngdb.spec.stack import Stack, declared, resolve
@@ -161,6 +162,8 @@ def with_software(
     if "for" not in rights:
         return rights, []
     named, at = rights.pop("for"), ("apps", app, "for")
+    if named is None:
+        return rights, [(at, "'for' names nothing", "remove it, or name the software: for: celery")]
     kinds = {name: MODELS[specs[name].engine].grant for name in rights if name in specs}
     able = [name for name, kind in kinds.items() if "for_" in kind.model_fields]
     if len(able) != 1:
@@ -204,6 +207,11 @@ def _no_instance(app: str, name: str, known: list[str]) -> Problem:
             f"the app {app} uses {name}, which is not in this file",
             (f"add '{name}: {{}}' to the file"),
         )
+    head, colon, rest = name.partition(":")
+    if colon and head in {*_APP_KEYS, *known, *ENGINE_INFO}:
+        return trail, f"no space after ':' in {_shown(name)}", f"write {head}: {rest}"
+    if name in presets():
+        return trail, f"unknown instance {name!r}", f"several presets are a list: for: [{name}, …]"
     if close := did_you_mean(name, [*_APP_KEYS, *known, *ENGINE_INFO]):
         kind = "key" if any(f"'{one}'" in close for one in _APP_KEYS) else "instance"
         return trail, f"unknown {kind} {name!r}{close}", None
@@ -238,7 +246,10 @@ def _problem(
         if _SECRET_KEY.search(key):
             return trail, f"a secret does not belong in the file (key {key!r})", _VAULT_HINT
         known = _known_keys(model, trail[len(prefix) : -1], document.data, prefix)
-        text = f"unknown key {_shown(key)}{near(key, known)}"
+        trail = _below(document.data, trail)
+        # a key that stands beside it is not meant once more
+        others = [one for one in known if one not in _at(document.data, trail[:-1])]
+        text = f"unknown key {_shown(key)}{near(key, others or known)}"
         hint = None
         if key == "for" and prefix[:1] == ("apps",):
             hint = "'for' names what uses Redis; drivers are named under 'env': env: {for: …}"
@@ -246,7 +257,7 @@ def _problem(
         if len(trail) == 1 and len(parts) > 1 and parts[0] in known:
             text = f"unknown key {_shown(key)}"
             hint = f"write it nested: {': {'.join(parts)}: …{'}' * (len(parts) - 1)}"
-        return _below(document.data, trail), text, hint
+        return trail, text, hint
     if kind == "missing":
         return trail, f"the key {str(error['loc'][-1])!r} is missing", None
     if kind == "engine" and isinstance(value, dict):
@@ -302,10 +313,15 @@ def _in_data(data: Any, loc: Trail, kind: str) -> Trail:
     return trail
 
 
+def _at(data: Any, trail: Trail) -> Any:
+    for part in trail:
+        data = data[part]
+    return data
+
+
 def _below(data: Any, trail: Trail) -> Trail:
     """Where an unknown key stands when a short form holds it one level deeper."""
-    for part in trail[:-1]:
-        data = data[part]
+    data = _at(data, trail[:-1])
     if isinstance(data, dict) and trail[-1] not in data:
         for key, value in data.items():
             if isinstance(value, dict) and trail[-1] in value:
