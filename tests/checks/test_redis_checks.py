@@ -19,6 +19,7 @@ import redis
 
 from mngdb.checks import registry
 from mngdb.findings import Finding
+from mngdb.spec.redis import RedisInstance
 from mngdb.targets.local import programs
 from tests.checks.judge import BROUGHT, findings, one
 from tests.conftest import Cli, each_server, free_port
@@ -41,6 +42,8 @@ FAIL_APART = {
 HARDENED = "redis: {port: PORT1}\napps: {shop: {redis: 'shop:*'}}\n"
 #: The guide's own line, whose last word gives every command back.
 GUIDE_ACL = ("appuser", "on", ">strong_password", "+@all", "-@dangerous", "~*", "&*", "allcommands")
+#: A setting that the remedy has the file set.
+SET_BY_FILE = re.compile(r"settings: \{([\w-]+): '?([^'}]+)")
 BAD = {
     "protected-mode": "no",
     "enable-debug-command": "yes",
@@ -161,9 +164,35 @@ def test_it_fails_on_a_careless_server(bad: dict[str, Finding], server: str, nam
     assert bad[name].remedy
 
 
+def test_a_restart_is_the_remedy_only_where_a_live_server_takes_no_change(cli: Cli) -> None:
+    """Logins that are in no ACL file end with it."""
+    remedies = [check.remedy for check in registry.of("redis")]
+    by_restart = re.findall(r"elsewhere '([\w-]+) (\w+)' in redis.conf", "\n".join(remedies))
+    by_file = SET_BY_FILE.findall("\n".join(remedies))
+    with started(cli) as server, server.client() as client:
+        for name, value in by_restart:
+            if name not in RedisInstance.reserved_settings:
+                with pytest.raises(redis.ResponseError, match="immutable"):
+                    client.config_set(name, value)
+        refused = [name for name, value in by_file if not taken(client, name, value)]
+    assert {*refused} <= {"tls-protocols", "activedefrag"}  # as a server was built
+    assert len(by_restart) > 1
+    assert len(by_file) > len(by_restart)
+
+
+def taken(client: redis.Redis, name: str, value: str) -> bool:
+    try:
+        return bool(client.config_set(name, value))
+    except redis.ResponseError:
+        return False
+
+
 def test_a_remedy_that_is_followed_turns_the_box(tmp_path: Path, bad: dict[str, Finding]) -> None:
     found = {
-        id_: re.findall(r"^'([^']+)' in redis.conf", one.remedy)
+        id_: [
+            *re.findall(r"^'([^']+)' in redis.conf", one.remedy),
+            *(" ".join(line) for line in SET_BY_FILE.findall(one.remedy)),
+        ]
         for id_, one in bad.items()
         if one.verdict == "fail"
     }
