@@ -49,6 +49,8 @@ _NAME = re.compile(
 )
 #: Of names that say something about a secret.
 _ABOUT = ("ALLOW_", "HAS_", "IS_", "NO_", "EXISTING_", "USE_", "REQUIRE_", "ENABLE_")
+#: Of tokens that say which page comes next, or that a request is the same again: none lets in.
+_PLACES = re.compile(rf"(?:^|_)(?:{'|'.join(sorted(_WORDS['places'])).upper()})_TOKEN$")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 #: Values that switch something, name a type, or say that there is none.
 SWITCHES = _WORDS["switches"]
@@ -96,7 +98,8 @@ _MADE_NAMES = re.compile(
 _MADE_FOLDERS = _WORDS["made-folders"]
 _SHOWN_NAMES = re.compile(
     r".*(?:\.(?:md|mdx|rst|adoc|html?|example|sample|template|tmpl|dist|tpl)"
-    r"|[-._](?:example|sample|template|test|spec)s?(?:\.\w+)*|test[-_].*)|(?:readme|changelog).*"
+    r"|[-._](?:example|sample|template|test|spec)s?(?:\.\w+)*|(?:test|examples?)[-_].*)"
+    r"|(?:readme|changelog).*"
 )
 _SHOWN_FOLDERS = _WORDS["shown-folders"]
 _CODE = _WORDS["code"]
@@ -147,7 +150,9 @@ def is_code(path: PurePath) -> bool:
 def secret_name(name: str) -> bool:
     """Whether a variable or key of this name holds a secret, in any of the ways to write one."""
     plain = _CAMEL.sub("_", name).replace("-", "_").replace(".", "_").upper()
-    return bool(_NAME.search(plain)) and not plain.startswith(_ABOUT)
+    if not _NAME.search(plain) or plain.startswith(_ABOUT):
+        return False
+    return not _PLACES.search(plain)
 
 
 def literal(value: str, of: Kind) -> str | None:

@@ -59,6 +59,7 @@ SECRETS = [
     ("src/db.php", f"    'db_password' => '{REAL}',", False),
     ("src/db.go", 'dsn := "postgres://app:acme_' + 'secret_7731@db/app"', False),
     (".github/workflows/a.yml", f"env: {{DB_PASSWORD: {REAL}}}", False),
+    ("config.toml", f'access_token = "{REAL}"', False),
     ("terraform.tfvars", f'db_password = "{REAL}"', False),
     (".env.example", f"STRIPE_SECRET={REAL}", False),
 ]
@@ -109,6 +110,9 @@ HARMLESS = [
      "jobs: {a: {services: {db: {env: {POSTGRES_PASSWORD: postgres}}}}}"),
     (".github/workflows/a.yml", "env: {GH_TOKEN: '${{ github.token }}'}"),
     ("chart/values.yaml", "  existingSecret: shop-db-7Q"),
+    ("paginators-1.json", '      "output_token": "NextToken",'),
+    ("query.json", f'  "continuationToken": "{REAL}",'),
+    ("service/2015-08-24/examples-1.json", '  "MasterUserPassword": "mypassword",'),
     ("package-lock.json", '    "js-tokens": "^3.0.0 || ^4.0.0",'),
 ]  # fmt: skip
 

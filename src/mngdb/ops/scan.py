@@ -133,7 +133,7 @@ class _Look:
         self._needles = needles
         self._detectors = detectors
         self._of_gitlab = of_gitlab
-        self._roots = [root.resolve() for root in roots]
+        self._roots = [f"{root.resolve()}/" for root in roots]
 
     def at(self, file: Path) -> Iterator[rules.Hit]:
         """By line."""
@@ -180,9 +180,10 @@ class _Look:
 
     def _within(self, file: Path) -> Path:
         """The path from where the search began: what a folder above is called says nothing."""
+        text = str(file)
         for root in self._roots:
-            if str(file).startswith(f"{root}/"):
-                return file.relative_to(root)
+            if text.startswith(root):
+                return Path(text[len(root) :])
         return Path(file.name)
 
     def _tokens(self, file: Path, text: str, small: bytes, of: Kind) -> Iterator[rules.Hit]:
