@@ -160,7 +160,8 @@ def _unnamed(grant: RedisGrant, entries: Iterable[Entry]) -> list[str]:
     counts: dict[str, int] = {}
     for software, preset in presets().items():
         theirs = [one for one in _names(preset) if one[0] not in "*:"]
-        heard = preset.default.heard if preset.default else ()
+        every = preset.default.heard if preset.default else ()
+        heard = [one for one in every if one[0] not in "*:"]
         if software not in grant.software:
             # what PSUBSCRIBE is given is compared letter by letter
             counts[software] = sum(
