@@ -393,7 +393,8 @@ def of_mongodb(access: Access = "readwrite", **refused: str) -> dict[str, Denied
     lines.append(mongo(5286307, "conn2", user="a", db="a"))
     grants = {"a": MongodbGrant(database="a", access=access), "b": MongodbGrant(database="b")}
     instance = SimpleNamespace(name="mongodb", granted=lambda _: grants)
-    asked = cast("DesiredInstance", SimpleNamespace(instance=instance))
+    found = SimpleNamespace(instance=instance, unknown=(), logins=lambda app: [app])
+    asked = cast("DesiredInstance", found)
     return {one.what: one for one in read(asked, lines)}
 
 
