@@ -179,6 +179,19 @@ def test_software_is_told_its_prefix_first() -> None:
     said = told(written({"keys": "a:*", "for": "redisson"}, True), ("key", "get", "map"))
     assert said.startswith("if redisson asked, set in the app: config.useSingleServer()")
     assert said.endswith('\notherwise: apps.a.redis.keys: ["a:*", "map"]')
+    # it was told: its own words are before the prefix
+    said = told(written({"keys": "a:*", "for": "redisson"}, True), ("key", "get", "lock:a:x"))
+    assert said == 'apps.a.redis.keys: ["a:*", "lock:a:*"]'
+
+
+def test_software_with_words_before_the_prefix_leaves_those_words_to_other_apps() -> None:
+    """`bloom:*` would be the filters of every app with cashews."""
+    text = written({"keys": "a:*", "for": "cashews"}, True)
+    for name in ("bloom:known:{x}:96", "dual_bloom:even:{x}:true", ":tx_lock:count"):
+        said = told(text, ("key", "bitfield", name))
+        assert said.startswith("cashews was not told its prefix; set in the app: "), said
+        assert "names of Bloom filters and keys of bits begin with 'a:'" in said
+        assert "keys:" not in said
 
 
 def test_the_line_keeps_what_the_file_says_and_no_more() -> None:

@@ -184,7 +184,8 @@ PROOFS = {
         Proof(
             "cashews",
             ("cashews",),
-            "values, functions, locks, tags, rate limits, delete_match",
+            "values, functions, locks, tags, rate limits, delete_match, transactions "
+            "(fast, locked), Bloom filters, bits",
             packages="more",
             bare=False,
         ),

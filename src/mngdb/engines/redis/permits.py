@@ -84,7 +84,8 @@ def _line(file: _File, grant: RedisGrant, entries: Sequence[Entry], writes: froz
     parts = file.channels(entries) if reason == "channel" else file.keys(entries)
     text = "\n".join(dict.fromkeys(parts))
     any_name = _any_name(grant)
-    if any_name:
+    # a name that has the prefix behind words of the software's own: it was told
+    if any_name and not all(f":{grant.prefix}" in one.object for one in entries):
         who = " or ".join(any_name)
         return f"if {who} asked, set in the app: {_told(grant, any_name)}\notherwise: {text}"
     named = [*file.software(entries)]
