@@ -51,6 +51,7 @@ _HEALTH = (
     "mongodb_rs_members_health"
     '{instance="mongodb",job="mongodb",member_idx="b:27017",member_state="SECONDARY"}'
 )
+_PRIMARY = _HEALTH.replace("SECONDARY", "PRIMARY")
 _QUEUE = 'mongodb_ss_globalLock_currentQueue{instance="mongodb",job="mongodb",count_type="total"}'
 _HEAD, _TAIL = "mongod_replset_oplog_head_timestamp", "mongod_replset_oplog_tail_timestamp"
 
@@ -215,6 +216,10 @@ CASES: dict[str, Case] = {
     "MongodbReplicationLag": Case(_lag(10_001), _lag(10_000)),
     "MongodbMemberUnhealthy": Case({_HEALTH: "1x5 0x30"}, {_HEALTH: "1x40"}),
     "MongodbNotServing": Case(mongo(rs_myState="1x5 3x30"), mongo(rs_myState="1x5 2x5 7x30")),
+    "MongodbNoPrimary": Case(
+        {**mongo(rs_myState="1x5 2x30"), _PRIMARY: "1x5 stale"},
+        {**mongo(rs_myState="2x40"), _PRIMARY: "1x40"},
+    ),
     "MongodbOplogShort": Case(
         mongo(**{_HEAD: "100000+60x90", _TAIL: "20000+60x90", "ss_uptime": "90000+60x90"}),
         mongo(**{_HEAD: "100000+60x90", _TAIL: "20000+60x90", "ss_uptime": "80000+60x90"}),

@@ -36,6 +36,9 @@ RULES = described(
         "MongodbNotServing": lambda _: (
             _STATE.differs(1).where(_STATE.differs(2)).where(_STATE.differs(7))
         ),
+        "MongodbNoPrimary": lambda _: _STATE.equals(2).unless(
+            metric("mongodb_rs_members_health", member_state="PRIMARY").equals(1), "instance"
+        ),
         # a server that is younger than the window has not filled it yet
         "MongodbOplogShort": lambda seconds: (seconds > _OPLOG).where(
             metric("mongodb_ss_uptime") > seconds, "instance"
