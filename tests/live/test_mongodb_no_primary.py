@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psutil
 import pymongo
@@ -42,6 +44,26 @@ def test_one_that_stepped_down_is_told_as_such_and_waited_for_by_up(cli: Cli) ->
             assert not brought_up.done()
             admin.admin.command("replSetFreeze", 0)
             brought_up.result()
+    cli.ok("status")
+
+
+def test_one_that_lacks_a_member_added_by_hand_is_told_what_removes_it(cli: Cli) -> None:
+    cli.write(FILE)
+    cli.ok("up")
+    with pymongo.MongoClient[dict[str, Any]](cli.ok("url", "mongodb").strip()) as admin:
+        config = admin.admin.command("replSetGetConfig")["config"]
+        config["version"] += 1
+        config["members"].append({"_id": 1, "host": "127.0.0.1:9"})
+        admin.admin.command("replSetReconfig", config, force=True)
+    lost = "no majority without 127.0.0.1:9, which is unreachable"
+    until(lambda: lost in cli.run("plan").stderr)
+    planned = cli.run("plan")
+    assert planned.returncode == 3
+    assert lost in planned.stderr
+    assert "still starting" not in planned.stderr
+    [told] = re.findall(r'mngdb shell mongodb "(.*)"', planned.stderr)
+    cli.ok("shell", "mongodb", told)
+    cli.ok("up")
     cli.ok("status")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from mngdb.checks.catalogue import Judge, checks
 from mngdb.facts.mongodb import MongodbFacts, ReplicaSet
 from mngdb.findings import Check, Judgement, judged, listed, not_applicable
@@ -12,6 +14,8 @@ _LAG = 10
 #: The guide's point in time, in hours.
 _WINDOW = 24
 _FULL = 0.9
+_NO_MAJORITY = "start the members named, or remove them; 'mngdb plan' has the command"
+_STEPPED_DOWN = "mngdb shell INSTANCE 'db.adminCommand({replSetFreeze: 0})'"
 _STANDALONE = "not in a replica set"
 
 
@@ -42,9 +46,9 @@ def _three(facts: MongodbFacts) -> Judgement:
 
 def _healthy(found: ReplicaSet) -> Judgement:
     bad = [f"{one.name} is {one.state}" for one in found.members if not one.healthy]
-    if not any(one.state == "PRIMARY" for one in found.members):
-        bad.append("no primary")
-    return listed(bad, "all members are healthy")
+    if any(one.state == "PRIMARY" for one in found.members):
+        return listed(bad, "all members are healthy")
+    return replace(listed([*bad, "no primary"], ""), remedy=_NO_MAJORITY if bad else _STEPPED_DOWN)
 
 
 def _lag(facts: MongodbFacts) -> Judgement:

@@ -25,6 +25,7 @@ from mngdb.engines.mongodb.client import (
     Session,
     connect,
 )
+from mngdb.engines.mongodb.elections import lost_primary
 from mngdb.errors import ConnectError, StepError, UnobservableError
 from mngdb.model import Access, DesiredInstance
 
@@ -44,7 +45,7 @@ _STREAMS = (
 def bootstrap(asked: DesiredInstance, deadline: float) -> Iterator[Session]:
     """The administrator's session on a server that is primary and sound.
 
-    `deadline` is a time.monotonic() value; past it: ConnectError, `down` or `starting`.
+    `deadline` is a time.monotonic() value; past it: ConnectError, `down`, `starting` or `primary`.
     """
     logins.secret_of(asked, logins.ADMIN)
     access = logins.admin(asked)
@@ -113,16 +114,12 @@ def _login(stack: ExitStack, access: Access, deadline: float) -> Session | None:
                 return None
             if error.kind not in ("down", "starting", "limit"):
                 raise
-            _wait(access, deadline, error)
+            _wait(deadline, error)
 
 
-def _wait(access: Access, deadline: float, cause: ConnectError | None = None) -> None:
+def _wait(deadline: float, cause: ConnectError) -> None:
     if time.monotonic() >= deadline:
-        if cause is not None:
-            raise cause
-        raise ConnectError(
-            f"{logins.seeds(access)} is not primary yet", "see its log: mngdb logs", "starting"
-        )
+        raise cause
     stopping.sleep(_PAUSE)
 
 
@@ -147,16 +144,15 @@ def _primary(session: Session, name: str, access: Access, deadline: float) -> No
     """Make or repair the set of one node, and wait until the node is primary."""
     host = logins.seeds(access)
     while True:
-        cause: ConnectError | None = None
         try:
             hello = session.command("hello")
             if hello.get("isWritablePrimary") and hello.get("me") == host:
                 return
             _configure(session, name, host)
+            _wait(deadline, lost_primary(session))
         except ConnectError as error:
             # a node that changes its state closes its connections
-            cause = error
-        _wait(access, deadline, cause)
+            _wait(deadline, error)
 
 
 def _configure(session: Session, name: str, host: str) -> None:

@@ -417,8 +417,9 @@ def no_primary(access: Access) -> ConnectError:
     return ConnectError(
         f"{logins.seeds(access)} has no primary: it stepped down, holds an election, or has lost "
         "members of its replica set",
-        "a single server becomes primary again when its step-down period ends, 60 s by default; "
-        "otherwise 'mngdb logs' shows why",
+        "a single server becomes primary again when its step-down period ends, 60 s by default, or "
+        f"at once: mngdb shell {access.instance} 'db.adminCommand({{replSetFreeze: 0}})'; "
+        "'mngdb plan' names members that are unreachable",
         "primary",
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mngdb.engines.mongodb.client import Document, Refused, Session, no_primary
+from mngdb.engines.mongodb.client import Document, Refused, Session
+from mngdb.engines.mongodb.elections import lost_primary
 from mngdb.errors import UnobservableError
 from mngdb.model import Role, Vitals
 
@@ -22,7 +23,7 @@ def vitals(session: Session) -> Vitals:
         raise UnobservableError(error.message) from None
     role = _role(hello)
     if role is None:
-        raise no_primary(session.access)
+        raise lost_primary(session)
     lag = None
     if role == "replica":
         # replSetGetStatus is for administrators; the cluster's time is that of the newest write of

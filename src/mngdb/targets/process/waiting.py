@@ -28,7 +28,8 @@ from mngdb.words import many
 if TYPE_CHECKING:
     from mngdb.facts.doctor import Condition
 
-#: Seconds for a server that has answered since it was started, and does not any more.
+#: Seconds for a server that has answered since it was started, and does not any more, and for one
+#: that has no primary.
 START_TIMEOUT = 120.0
 #: Seconds to look for a running server where the file says, when it was started otherwise; and
 #: where each connection has a process of its own to start.
@@ -97,7 +98,7 @@ class Wait:
             # in the way to a container that is just dying it is Docker who speaks;
             # one whose port somebody else took is about to end, and says why
             stopping.sleep(_PAUSE)
-        elif error.kind not in {"down", "starting"}:
+        elif error.kind not in {"down", "starting", "primary"}:
             raise error
         now = time.monotonic()
         if now > self._limit(error):
@@ -120,6 +121,8 @@ class Wait:
             return self.begun + min(self.moved, self.patience or self.moved)
         if self.patience is not None:
             return self.begun + self.patience
+        if error.kind == "primary":
+            return self.begun + START_TIMEOUT
         waits = self.child is not None or error.kind == "starting"
         if waits or not self.runner.answered(self.unit.name):
             return float("inf")
@@ -133,7 +136,9 @@ class Wait:
         return self.runner.answered(self.unit.name) or self.runner.listens(self.unit.name)
 
     def _tell(self, error: ConnectError, now: float) -> None:
-        said = progress(self.runner, self.engine, self.unit.name) or error.message
+        said = error.message
+        if error.kind != "primary":  # it has long read its data
+            said = progress(self.runner, self.engine, self.unit.name) or said
         if now - self._moving > _STUCK:
             said += "; its process is waiting for disk I/O"
         text = f"waiting, {now - self.begun:.0f} s so far: {said}"
