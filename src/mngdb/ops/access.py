@@ -49,11 +49,12 @@ _LACKS: dict[int, tuple[Kind, str]] = {
     errno.EAGAIN: ("memory", "its account may start no more processes: raise that limit (nproc)"),
     errno.EACCES: ("disk", "let {account} write to {data} again (chmod, chown)"),
 }
-#: What a plan says of a login that keeps it out, to that as the state it is in.
+#: What a plan says of a login that keeps it out, to that as the state it is in. First the secret:
+#: with one that the server does not know, a rotation's other login is taken, which is disabled.
 _EXPIRES = "does not expire"
 _CLOSED = {
-    "may log in again": "the login {login} is disabled on the server",
     "secret": "the secret of {login} in the vault is not the one on the server",
+    "may log in again": "the login {login} is disabled on the server",
     _EXPIRES: "the login {login} has expired on the server",
 }
 #: Seconds for the login that goes before a client's own.
