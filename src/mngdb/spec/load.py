@@ -247,9 +247,9 @@ def _problem(
             return trail, f"a secret does not belong in the file (key {key!r})", _VAULT_HINT
         known = _known_keys(model, trail[len(prefix) : -1], document.data, prefix)
         trail = _below(document.data, trail)
-        # a key that stands beside it is not meant once more
+        # a key that stands beside it is rather not meant once more, but in another file it may be
         others = [one for one in known if one not in _at(document.data, trail[:-1])]
-        text = f"unknown key {_shown(key)}{near(key, others or known)}"
+        text = f"unknown key {_shown(key)}{did_you_mean(key, others) or near(key, known)}"
         hint = None
         if key == "for" and prefix[:1] == ("apps",):
             hint = "'for' names what uses Redis; drivers are named under 'env': env: {for: …}"
