@@ -66,6 +66,7 @@ DIRTY = [
     ("scan.detected", "key.txt", "-----BEGIN RSA " + f"PRIVATE KEY-----\n{VALUE}\n", 1),
     ("scan.assigned", "conf.ini", f"password = '{VALUE}'\n", 1),
     ("scan.detected", "aws.tf", "key = 'AKIA" + "Q3EGVB7RWX2MTN5J'\n", 1),
+    ("scan.detected", "ibm.py", "\nibm_iam_key = '" + "q7Zt_4mWx9-" * 4 + "'\n", 2),
     ("scan.ci-plain", ".github/workflows/d.yml", f"on: push\nenv:\n  REDIS_PASSWORD: {VALUE}\n", 3),
     ("scan.ci-plain", ".github/workflows/d.yml",
      "jobs:\n  a:\n    steps:\n      - env:\n          API_KEY: plain1234\n", 5),

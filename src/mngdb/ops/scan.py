@@ -29,8 +29,9 @@ _FOLDERS = {".git", ".mngdb", ".venv", "venv", "node_modules", "__pycache__", ".
 _DETECTORS: dict[str, list[str]] = texts(__file__)
 #: By a letter, what is in every text that has any of the words with it.
 _BEFORE = finders(word for words in _DETECTORS.values() for word in words)
-#: These go by a variable's name, which says nothing in what a program made.
-_NAMED = {"IbmCloudIamDetector", "IbmCosHmacDetector"}
+#: These go by a variable's name, which says nothing in what a program made. The value's form is
+#: found in a hundredth of the time of their own patterns.
+_NAMED = {"IbmCloudIamDetector": r"[\w-]{44}", "IbmCosHmacDetector": r"[a-fA-F\d]{48}"}
 #: Of these, documentation and tests have examples.
 _EXAMPLES = {"JSON Web Token"}
 _SHOWN = {Kind.SHOWN, Kind.MADE}
@@ -214,8 +215,11 @@ def _detectors() -> dict[str, tuple[Any, tuple[re.Pattern[str], ...]]]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 
     plugins: Mapping[str, Any] = get_mapping_from_secret_type_to_class()
-    return {
-        one.__name__: (one(), tuple(re.compile(p.pattern, p.flags | re.M) for p in one.denylist))
-        for one in plugins.values()
-        if one.__name__ in _DETECTORS
-    }
+    found: dict[str, tuple[Any, tuple[re.Pattern[str], ...]]] = {}
+    for one in plugins.values():
+        name = one.__name__
+        if name in _NAMED:
+            found[name] = one(), (re.compile(_NAMED[name]),)
+        elif name in _DETECTORS:
+            found[name] = one(), tuple(re.compile(p.pattern, p.flags | re.M) for p in one.denylist)
+    return found
