@@ -80,6 +80,15 @@ def test_the_administrator_is_told_at_a_terminal(stack: Cli) -> None:
             child.close(force=True)
 
 
+def test_names_without_a_schema_are_told_before_psql_refuses_them(stack: Cli) -> None:
+    child = shell(stack, "postgres", "--", "-d", "shop", "-c", "TABLE item")
+    try:
+        child.expect('relation "item" does not exist')
+        assert "note: search_path is empty: write names with their schema" in child.before
+    finally:
+        child.close(force=True)
+
+
 def test_a_bare_statement_is_run_by_psql(stack: Cli) -> None:
     for words, user in (((), "postgres"), (("shop",), "shop")):
         done = stack.run("shell", "postgres", *words, "select current_user", "-At", stdin="")

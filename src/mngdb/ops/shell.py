@@ -62,8 +62,8 @@ def shell(
     for_people = not rest or (talk is None and not command.words(rest)[0].startswith("-"))
     if app is None and found.grants and for_people and sys.stdin.isatty():
         context.warn(f"note: this is the administrator; an app: mngdb shell {instance} APP")
-        if command.note:
-            context.warn(f"note: {command.note}")
+    if app is None and command.note and sys.stderr.isatty():
+        context.warn(f"note: {command.note}")
     servers = context.target(found).servers
     if servers is not None:
         if servers.process(found.unit) is None:
