@@ -10,8 +10,9 @@ import errno
 import os
 import shlex
 import stat
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from mngdb.room import NO_INODES, lacking
 
@@ -25,6 +26,14 @@ class MngdbError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    @classmethod
+    def together(cls, errors: Iterable[MngdbError]) -> Self:
+        """Several as one: who mends them wants to know of all, and of each once."""
+        every = [*errors]
+        texts = dict.fromkeys(one.message for one in every)
+        hints = dict.fromkeys(one.hint for one in every if one.hint)
+        return cls("; ".join(texts), "; ".join(hints) or None)
 
 
 def of_system(error: OSError | MngdbError) -> MngdbError:

@@ -214,7 +214,7 @@ class Context(Struct, frozen=True, dict=True):
         spared = unusable.of_apps(self, only)
         bad = [error for name, error in unusable.among(self, names).items() if name not in spared]
         if bad:
-            raise unusable.together(bad)
+            raise SecretError.together(bad)
         missing = [name for name in names if name not in found]
         if missing:
             self.vault.check_writable(missing)

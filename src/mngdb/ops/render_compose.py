@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from mngdb.errors import UsageError
+from mngdb.errors import SecretError, UsageError
 from mngdb.lock import lock
 from mngdb.ops import audit, unusable
 from mngdb.ops.context import Context
@@ -27,7 +27,7 @@ def render(context: Context, output: Path | None) -> Path:
     context.missing_secrets()
     if bad := unusable.of_apps(context, [one.name for one in here]):
         # whoever starts the folder by hand gets all of it, or is told
-        raise unusable.together([*bad.values()])
+        raise SecretError.together(bad.values())
     context.claim()
     with lock(context.stack.state / "lock", "render compose"):
         context = context.with_ports()

@@ -3,11 +3,11 @@ leave what the app has on that server as it is, and do everything else."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from mngdb.dotenv import quoted
-from mngdb.errors import MngdbError, SecretError
+from mngdb.errors import SecretError
 from mngdb.secret import Secret
 from mngdb.spec.agent import MONITOR
 from mngdb.spec.stack import Instance, secret_name
@@ -26,12 +26,6 @@ def among(context: Context, names: Iterable[str]) -> dict[str, SecretError]:
         except SecretError as error:
             found[name] = error
     return found
-
-
-def together(errors: Sequence[MngdbError]) -> SecretError:
-    """Several as one: who mends them wants to know of all."""
-    hints = dict.fromkeys(one.hint for one in errors if one.hint)
-    return SecretError("; ".join(one.message for one in errors), "; ".join(hints) or None)
 
 
 def of_apps(context: Context, only: Collection[str] | None = None) -> dict[str, SecretError]:

@@ -171,5 +171,4 @@ class Converger(ABC, Generic[S, F]):
                     raise
                 break  # what was refused first is the cause
         if refused:
-            texts = dict.fromkeys(error.message for error in refused)
-            raise StepError("; ".join(texts), refused[0].hint)
+            raise StepError.together(refused)

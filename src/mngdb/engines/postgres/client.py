@@ -290,7 +290,10 @@ def _step_errors(connection: psycopg.Connection[Any]) -> Iterator[None]:
             _WAITED,
         ) from None
     except psycopg.errors.InternalError_ as error:  # tuple concurrently updated
-        raise WaitedError(f"PostgreSQL refused: {first_line(error)}") from None
+        raise WaitedError(
+            f"PostgreSQL refused: {first_line(error)}",
+            "if somebody changed the same just now, run 'mngdb up' again",
+        ) from None
     except _EXISTS as error:
         text = f"PostgreSQL refused: {first_line(error)}"
         told = OvertakenError if error.diag.schema_name in {None, "pg_catalog"} else StepError

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable
 from msgspec.structs import replace
 
 from mngdb import stopping
-from mngdb.errors import MngdbError
+from mngdb.errors import MngdbError, SecretError
 from mngdb.events import Progress
-from mngdb.ops import passwords, unusable
+from mngdb.ops import passwords
 from mngdb.ops.context import Context
 from mngdb.ops.rotate import provider, select, work
 from mngdb.ops.rotate.going import OnEvent
@@ -40,7 +40,7 @@ def rotate(
     bad = work.begin(context, chosen, limit, on_event, now=now)
     names = {one.secret for one in chosen} - bad.keys()
     if not names:
-        raise unusable.together([*bad.values()])
+        raise SecretError.together(bad.values())
     left = finish(context, names, on_event, grace=grace)
     return replace(left, errors={**bad, **left.errors})
 

@@ -184,8 +184,7 @@ class AtlasConverger(Converger[S, F]):
                     raise
                 refused.append(error)
         if refused:
-            texts = dict.fromkeys(error.message for error in refused)
-            raise StepError("; ".join(texts), refused[0].hint)
+            raise StepError.together(refused)
         return ""
 
     def _settings(self, outcome: Outcome[S]) -> list[Step[S]]:
