@@ -51,6 +51,7 @@ CREATE ROLE weak LOGIN PASSWORD '{SECRET}';
 {"".join(f"CREATE ROLE {name} LOGIN PASSWORD '{SECRET}' IN ROLE auditors;" for name in _PEOPLE)}
 """
 _INSIDE = """
+CREATE EXTENSION pg_trgm;
 CREATE TABLE customer (id serial PRIMARY KEY, name text);
 CREATE TABLE invoice (id serial PRIMARY KEY, customer int REFERENCES customer);
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO readers, report;

@@ -55,6 +55,7 @@ APPS = {
 }
 #: What each has to say of those that are none, by a word.
 SAID = {
+    "database shop has": "extensions: [pg_trgm]",
     "report": "app.token, search_path = 'sales, public', statement_timeout = '5s' in shop",
     "boss": "superuser",
     "standby": "REPLICATION",

@@ -62,6 +62,9 @@ _DEFAULTS: LiteralString = """
          aclexplode(d.defaclacl) a LEFT JOIN pg_roles g ON g.oid = a.grantee
     WHERE a.grantee <> d.defaclrole GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 """
+_EXTENSIONS: LiteralString = (
+    "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
+)
 
 
 class _Role(Struct, frozen=True):
@@ -179,6 +182,7 @@ def _places(
                 with session.inside(name) as connection:
                     found = levels.look(connection, names)
                     notes += _defaults(connection, name)
+                    notes += _extensions(connection, name)
             except (ConnectError, UnobservableError) as error:
                 notes.append(f"database {name}: it could not be looked into: {error.message}")
         yield _Place(name, owner, frozenset(connects), frozenset(creates), found)
@@ -192,6 +196,20 @@ def _defaults(connection: Any, database: str) -> Iterator[str]:
         yield (
             f"default privileges in {database}: {privileges} on {kind} that {creator} creates"
             f"{where} for {grantee}; the file's rights are on all tables of a database"
+        )
+
+
+def _extensions(connection: Any, database: str) -> Iterator[str]:
+    """No key of the file: a check tells which of them reach beyond the server unasked."""
+    from mngdb.engines.postgres import client
+
+    every = [name for (name,) in client.rows(connection, _EXTENSIONS)]
+    if every:
+        yield (
+            f"database {database} has {'extensions' if len(every) > 1 else 'the extension'} "
+            f"{', '.join(every)}, which {'stay' if len(every) > 1 else 'stays'}; where another "
+            f"server shall have {'them' if len(every) > 1 else 'it'}, too: "
+            f"extensions: [{', '.join(every)}]"
         )
 
 
