@@ -13,7 +13,7 @@ import pexpect
 import pytest
 
 from tests import debian
-from tests.checks.judge import one
+from tests.checks.judge import one, opened
 from tests.conftest import Cli
 from tests.live.postgres import sql
 
@@ -155,6 +155,17 @@ def test_a_mistyped_app_is_told_and_nothing_runs(stack: Cli, words: tuple[str, .
     assert (done.returncode, done.stdout) == (2, "")
     assert f"no app named '{words[1]}'" in done.stderr
     assert ("did you mean 'shop'?" in done.stderr) is (words[1] == "shp")
+
+
+def test_every_command_of_the_server_is_known_for_one(stack: Cli) -> None:
+    context = opened(stack)
+    asked = context.as_login(context.instance("redis"), "admin")
+    known = context.engine(asked.instance).shell(context.public(asked, None), None).verbs
+    with context.engine(asked.instance).connect(context.login(asked, None), 5.0) as session:
+        listed = [name.lower() for name in session.ask("COMMAND", "LIST")]
+    every = {name for name in listed if re.fullmatch(r"\w[\w-]*", name)}
+    assert len(every) > 200
+    assert every - known == set()
 
 
 def test_arguments_after_two_dashes_go_to_the_client(stack: Cli) -> None:

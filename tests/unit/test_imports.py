@@ -1,9 +1,17 @@
 """What the commands that people run all day do not load: each module costs each of them."""
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import mngdb
 
 #: Each takes longer to import than most commands take.
 _DRIVERS = ("psycopg", "hiredis", "pymongo")
@@ -46,3 +54,41 @@ def test_what_an_engine_has_is_known_without_its_driver() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "1 []\n"
+
+
+def imported(module: Path) -> Iterator[str]:
+    """The names of what a module imports, anywhere in it, without what is inside of that."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (one.name.partition(".")[0] for one in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def installed(name: str, extras: tuple[str, ...], found: set[str]) -> None:
+    """Add what `pip install NAME[EXTRAS]` brings, as far as it is here."""
+    try:
+        needs = metadata.requires(name) or ()
+    except metadata.PackageNotFoundError:
+        return
+    for one in map(Requirement, needs):
+        marker = one.marker
+        due = marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
+        if due and canonicalize_name(one.name) not in found:
+            found.add(canonicalize_name(one.name))
+            installed(one.name, tuple(one.extras), found)
+
+
+def test_no_module_imports_what_developers_alone_install() -> None:
+    found = {"mngdb"}
+    installed("mngdb", ("local", "aws", "client", "console"), found)
+    whose = metadata.packages_distributions()
+    modules = Path(mngdb.__file__).parent.rglob("*.py")
+    names = {name for module in modules for name in imported(module)} - sys.stdlib_module_names
+    assert names > {"msgspec", "pymongo"}
+    lacking = {
+        name
+        for name in names - {"mngdb"}
+        if not found & {*map(canonicalize_name, whose.get(name, ()))}
+    }
+    assert lacking == set()

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from msgspec.structs import replace
 
+from mngdb.data import texts
 from mngdb.dial import stays_here
 from mngdb.engines.redis import acl
 from mngdb.errors import UsageError
@@ -88,8 +89,6 @@ def url(access: Access) -> str:
 def shell(access: Access, folder: str | None) -> ShellCommand:
     """redis-cli or iredis for a terminal; neither says by its exit code that a command was refused,
     and iredis without a terminal runs nothing."""
-    import redis
-
     from mngdb.engines.redis import batch
 
     arguments = ["-h", access.host, "-p", str(access.port), "-n", access.database or "0"]
@@ -111,12 +110,7 @@ def shell(access: Access, folder: str | None) -> ShellCommand:
         install="redis-cli (Debian: redis-tools) or iredis (pip install iredis)",
         batch=(sys.executable, "-P", "-m", batch.__name__),
         inside=("-e",),
-        # the driver has a method for each: client_list
-        verbs=frozenset(
-            name.partition("_")[0]
-            for one in (redis.Redis, redis.client.PubSub)
-            for name in dir(one)
-        ),
+        verbs=frozenset(texts(__file__)["commands"].split()),
     )
 
 
