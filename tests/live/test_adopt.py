@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ from mngdb.ops.adopt import Source, describe
 from mngdb.secret import Secret
 from tests.checks.postgres_server import PASSWORD
 from tests.conftest import Cli, free_port
+from tests.live import faults
 from tests.live.clients import problems, set_secret
 from tests.live.scrapes import until
 from tests.live.teams import SECRET, Mongo, Postgres, Redis, Team, a_redis, mongo, postgres
@@ -279,14 +279,7 @@ def test_what_others_change_while_it_runs_is_told_and_nothing_of_theirs_is_lost(
     )
     with server.connect("postgres", "postgres", PASSWORD) as admin, admin.transaction():
         admin.execute("GRANT CONNECT ON DATABASE shop TO weak")
-        up = subprocess.Popen(
-            cli.argv("up"),
-            cwd=cli.folder,
-            env=cli.environ(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        up = faults.begin(cli, "up")
         until(lambda: server.sql(waits) != [(0,)])
         server.sql("DROP ROLE third")
     _, told = up.communicate(timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -104,8 +105,7 @@ def _desired(context: Context, instance: Instance) -> DesiredInstance:
     try:
         return context.asked(instance, invent=True, find=False)
     except SecretError:
-        bad = unusable.logins(context, instance)
-        apps = [] if instance.adopt else [app for app in instance.grants if app not in bad]
+        apps = _apps(instance, unusable.logins(context, instance))
         if not apps:
             raise
         return context.as_login(instance, *apps)
@@ -164,7 +164,7 @@ def look(context: Context, asked: DesiredInstance) -> list[UnitStatus]:
 def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatus:
     instance, name = asked.instance, member.name
     try:
-        access = context.login(asked, next(iter(_apps(asked)), None))
+        access = context.login(asked, next(iter(_apps(instance, asked.unusable)), None))
     except AbsentError as none:
         absent = _with(_unit(member, "", 0), state="absent")
         return _with(absent, error=none.message, hint=none.hint)
@@ -194,7 +194,7 @@ def _look(context: Context, asked: DesiredInstance, member: Member) -> UnitStatu
         found, vitals = _asked(context, asked, found)
     except MngdbError as error:
         # asked with a made-up secret, the server's answer says nothing
-        login = next(iter(_apps(asked)), "admin")
+        login = next(iter(_apps(instance, asked.unusable)), "admin")
         secret = secret_name(instance, login)
         if login in context.logins(instance) and context.vault.get(secret) is None:
             return _with(found, error=context.missing(secret))
@@ -233,19 +233,20 @@ def full_disk(context: Context, instance: Instance) -> str:
 def _on_disk(context: Context, instance: Instance, found: UnitStatus) -> UnitStatus:
     """With a warning where its disk takes no more, as a server may answer and refuse each write; or
     no copy of its log."""
-    large = logs.large(context, instance)
-    text = full_disk(context, instance) or (large.text if large else "")
-    if found.warning is not None or not text:
+    if found.warning is not None:
+        return found
+    text = full_disk(context, instance)
+    if not text and (large := logs.large(context, instance)):
+        text = large.text
+    if not text:
         return found
     return _with(found, warning=f"{found.name}: {text}", warning_hint="mngdb doctor")
 
 
-def _apps(asked: DesiredInstance) -> list[str]:
+def _apps(instance: Instance, bad: Collection[str]) -> list[str]:
     """Those that can be asked. On an adopted server others chose what each may do, and most
     passwords: there the administrator asks. A damaged secret is its app's trouble alone."""
-    if asked.instance.adopt:
-        return []
-    return [app for app in asked.instance.grants if app not in asked.unusable]
+    return [] if instance.adopt else [app for app in instance.grants if app not in bad]
 
 
 def _asked(
@@ -253,7 +254,7 @@ def _asked(
 ) -> tuple[UnitStatus, Vitals]:
     """What the server says to the first app; to the next, where that one has used up its
     connections, or set itself what ends its sessions."""
-    engine, apps = context.engine(asked.instance), _apps(asked)
+    engine, apps = context.engine(asked.instance), _apps(asked.instance, asked.unusable)
     while True:
         access = context.login(asked, next(iter(apps), None))
         try:

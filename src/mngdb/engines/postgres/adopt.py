@@ -203,13 +203,15 @@ def _extensions(connection: Any, database: str) -> Iterator[str]:
     """No key of the file: a check tells which of them reach beyond the server unasked."""
     from mngdb.engines.postgres import client
 
-    every = [name for (name,) in client.rows(connection, _EXTENSIONS)]
+    every = ", ".join(name for (name,) in client.rows(connection, _EXTENSIONS))
     if every:
+        several = "," in every
+        what, stay, it = (
+            ("extensions", "stay", "them") if several else ("the extension", "stays", "it")
+        )
         yield (
-            f"database {database} has {'extensions' if len(every) > 1 else 'the extension'} "
-            f"{', '.join(every)}, which {'stay' if len(every) > 1 else 'stays'}; where another "
-            f"server shall have {'them' if len(every) > 1 else 'it'}, too: "
-            f"extensions: [{', '.join(every)}]"
+            f"database {database} has {what} {every}, which {stay}; where another server shall "
+            f"have {it}, too: extensions: [{every}]"
         )
 
 

@@ -13,6 +13,7 @@ from mngdb.engines.postgres import (
     belonging,
     changes,
     commits,
+    departed,
     entry,
     handover,
     maintenance,
@@ -148,7 +149,7 @@ class _Planner:
         for name, found in self.facts.databases.items():
             if name not in names:
                 yield from self.left(name, found)
-        yield from self.departed()
+        yield from departed.steps(self.asked, self.facts, self.step, self.notices)
         if self.facts.slot and not self.asked.instance.archived:
             name = slot(self.asked)
             what, text = f"replication slot {name}", "the log is no longer archived"
@@ -268,6 +269,10 @@ class _Planner:
             )
         return found
 
+    def using(self, name: str) -> dict[str, PostgresGrant]:
+        """The apps of a database whose logins are taken over by now."""
+        return {app: one for app, one in self.users.of(name).items() if app not in self.held}
+
     def closed(
         self, name: str, found: Database, *, passing: bool = False
     ) -> Iterator[Step[Session]]:
@@ -287,7 +292,7 @@ class _Planner:
             yield from self.closed(name, found, passing=True)
 
     def database(self, name: str) -> Iterator[Step[Session]]:
-        users = {a: g for a, g in self.users.of(name).items() if a not in self.held}
+        users = self.using(name)
         if not users:
             return
         owner = next((app for app, grant in users.items() if grant.access == "owner"), None)
@@ -453,7 +458,7 @@ class _Planner:
         statements, before, place = [handover.owned_by(name, owner)], found.owner, None
         if before not in self.facts.roles:
             return self.statement(action, f"database {name}", text, *statements)
-        users = {a: g for a, g in self.users.of(name).items() if a not in self.held}
+        users = self.using(name)
         if stays := rights.keeping(name, app_of(before), users):
             statements.append(stays.connecting)
             if found.inside:
@@ -486,31 +491,3 @@ class _Planner:
     def foreign(self, found: Database) -> bool:
         """Whether a database belongs to somebody else, on a server that is not ours."""
         return not self.asked.managed and found.owner not in self.facts.roles
-
-    # --- logins whose app left the file
-
-    def departed(self) -> Iterator[Step[Session]]:
-        for name, role in self.facts.roles.items():
-            if app_of(name) in self.grants:
-                continue
-            login, what = roles.login_of(self.asked, name, role), f"role {name}"
-            run = self.ending(name, handover.shut)
-            if logins.unwanted(self.asked, login) == "drop":
-                run = self.ending(name, handover.drop_role)
-                if not role.owns:
-                    text = "its app left the file; its databases are kept"
-                    yield self.destructive("drop", what, text, run)
-                    continue
-            owns = roles.said_to_own(role)
-            if role.login:
-                stays = f", kept as the owner of {owns}" if owns else ""
-                text = f"its app left the file; login disabled{stays}"
-                yield self.step("revoke", what, text, run)
-            # what it wrote runs with its rights, which are none beyond what it owns
-            yield from roles.excess(self.step, name, role.special, role.member_of)
-            if name == app_of(name) or owns:
-                self.notices.append(logins.closed(self.asked, login, owns))
-
-    @staticmethod
-    def ending(name: str, how: Callable[[Session, str], None]) -> Run:
-        return lambda session: how(session, name)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import yaml
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mngdb.container import Container, secret_name
 from mngdb.engines.protocol import AnyEngine
@@ -124,6 +125,15 @@ class Rendering(Struct, frozen=True):
             }
         every |= self.whole.secrets
         return {key: one for key, one in every.items() if key not in kept}
+
+
+def known(asked: DesiredInstance, folder: Folder) -> DesiredInstance:
+    """Without the apps whose secrets cannot be used and were never written here: a container would
+    mount nothing in their place."""
+    instance = asked.instance
+    new = {one for one in asked.unusable if not folder.has_secret(instance.name, one)}
+    grants = {app: one for app, one in instance.grants.items() if app not in new}
+    return replace(asked, instance=replace(instance, grants=grants)) if new else asked
 
 
 def render(

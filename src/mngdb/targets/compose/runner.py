@@ -49,7 +49,7 @@ from mngdb.targets.compose.ownership import Ownership
 from mngdb.targets.compose.part import Part
 from mngdb.targets.compose.places import Places, rendered
 from mngdb.targets.compose.reading import Reading
-from mngdb.targets.compose.rendering import Rendering, render
+from mngdb.targets.compose.rendering import Rendering, known, render
 from mngdb.targets.compose.running import Ran, RunningContainer
 from mngdb.targets.compose.ways import Ways
 from mngdb.targets.process import machine
@@ -159,7 +159,7 @@ class ComposeRunner:
 
     def adapt(self, unit: Unit, asked: DesiredInstance) -> Unit:
         """The unit with the files that its container reads beside the server's."""
-        container = self.engine(unit.engine).container(self._known(asked), unit)
+        container = self.engine(unit.engine).container(known(asked, self.folder), unit)
         more = {"health.sh": container.health, **container.files}
         if asked.instance.tls:
             more[certificates.CA] = certificates.authority(self.stack)
@@ -169,17 +169,9 @@ class ComposeRunner:
             login_files=unit.login_files | container.files.keys(),  # what a first start makes
         )
 
-    def _known(self, asked: DesiredInstance) -> DesiredInstance:
-        """Without the apps whose secrets cannot be used and were never written here: a container
-        would mount nothing in their place."""
-        instance = asked.instance
-        new = {one for one in asked.unusable if not self.folder.has_secret(instance.name, one)}
-        grants = {app: one for app, one in instance.grants.items() if app not in new}
-        return replace(asked, instance=replace(instance, grants=grants)) if new else asked
-
     def expect(self, asked: Mapping[str, DesiredInstance]) -> None:
         """Take note of all that shall live here."""
-        asked = {name: self._known(one) for name, one in asked.items()}
+        asked = {name: known(one, self.folder) for name, one in asked.items()}
         text = self.folder.described()
         self.described = text or next(
             filter(None, (f.described() for f in self.places.older())), ""
